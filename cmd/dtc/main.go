@@ -1,0 +1,135 @@
+// Command dtc is the monitor of a fleet: it asks the hosts, runs the background
+// service and reads what that stored.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// version is set by the build: -ldflags "-X main.version=1.2.3".
+var version = "devel"
+
+// Exit statuses that every command keeps to.
+const (
+	exitOK    = 0
+	exitSome  = 1 // some or all of it did not work
+	exitUsage = 2 // wrong arguments or configuration
+)
+
+// app is what every command is given: the program's surroundings.
+type app struct {
+	stdin    io.Reader
+	stdout   io.Writer
+	stderr   io.Writer
+	getenv   func(string) string
+	terminal bool // stdout is one
+	columns  int  // of the terminal, 0 if none
+	rows     int
+
+	home   string // of the flag --home, see homeDir
+	config string // of the flag --config
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
+	if fd := int(os.Stdout.Fd()); term.IsTerminal(fd) {
+		a.terminal = true
+		a.columns, a.rows, _ = term.GetSize(fd) // 0, 0 is fine: nothing is cut then
+	}
+	code := a.run(ctx, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+// statusError is an error that ends the program with a status of its own.
+// An err of nil has been told already.
+type statusError struct {
+	status int
+	err    error
+}
+
+func (e *statusError) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e *statusError) Unwrap() error { return e.err }
+
+// usageError marks err as a mistake of the user's: exit status 2.
+func usageError(err error) error { return &statusError{exitUsage, err} }
+
+// usagef is usageError with a format.
+func usagef(format string, args ...any) error { return usageError(fmt.Errorf(format, args...)) }
+
+// run is the program without its process: it returns the exit status.
+func (a *app) run(ctx context.Context, args []string) int {
+	root := a.command()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	status := exitSome
+	if s, ok := errors.AsType[*statusError](err); ok {
+		status, err = s.status, s.err
+	}
+	if err != nil && !errors.Is(err, context.Canceled) {
+		for line := range strings.Lines(err.Error()) {
+			fmt.Fprintln(a.stderr, "dtc: "+strings.TrimRight(line, "\n"))
+		}
+	}
+	return status
+}
+
+// homeDir returns the home: --home, $DTC_HOME or the current folder.
+func (a *app) homeDir() string {
+	switch {
+	case a.home != "":
+		return a.home
+	case a.getenv("DTC_HOME") != "":
+		return a.getenv("DTC_HOME")
+	default:
+		return "."
+	}
+}
+
+// configPath returns the path of monitor.xml.
+func (a *app) configPath() string {
+	if a.config != "" {
+		return a.config
+	}
+	return filepath.Join(a.homeDir(), "conf", "monitor.xml")
+}
+
+// command returns the table of commands.
+func (a *app) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "dtc",
+		Short:         "Ask the hosts of a LAN, watch their processes, follow their log files",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Version:       version,
+	}
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.SetIn(a.stdin)
+	root.PersistentFlags().StringVar(&a.home, "home", "", "folder with conf/, logs/ and state/ (default $DTC_HOME, else the current folder)")
+	root.PersistentFlags().StringVar(&a.config, "config", "", "another monitor.xml than conf/monitor.xml of the home")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
+	root.AddCommand()
+	return root
+}
