@@ -37,6 +37,7 @@ const (
 	StateUnreachable State = "unreachable"
 	StateRebooted    State = "rebooted"
 	StateRefused     State = "refused"
+	StateRejoined    State = "rejoined"
 
 	StateGap     State = "gap"     // bytes of a source were destroyed before they could be read
 	StateChanged State = "changed" // somebody else changed the monitor's copy

@@ -58,6 +58,10 @@ type Report struct {
 	CPU       *CPU
 	Platform  *Platform
 
+	// PIDWidth is how many digits the largest pid has that the host's kernel
+	// may give: ps makes its column as wide. 0 if unknown.
+	PIDWidth int
+
 	// Notes are lines on what could not be read, for the operator.
 	Notes []string
 }
