@@ -1,0 +1,39 @@
+//go:build !windows
+
+package atomicfile
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// createPrivate is createTemp: a file of os.CreateTemp has mode 0600 from the
+// start.
+func createPrivate(path string) (*os.File, error) { return createTemp(path) }
+
+// keepOwner gives tmp the owner and group of the file that it replaces. That
+// needs rights that the caller may not have; the content matters more.
+func keepOwner(tmp *os.File, old fs.FileInfo) {
+	if st, ok := old.Sys().(*syscall.Stat_t); ok {
+		_ = tmp.Chown(int(st.Uid), int(st.Gid))
+	}
+}
+
+func rename(from, to string) error { return os.Rename(from, to) }
+
+// syncDir makes the names in a folder durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTSUP) {
+		err = nil // file systems that cannot sync a folder say so
+	}
+	return errors.Join(err, d.Close())
+}
