@@ -1,0 +1,103 @@
+package render
+
+import (
+	"strings"
+
+	"dtc"
+)
+
+// platformAnswer renders as `uname -a` and, below it, `hostnamectl`.
+type platformAnswer struct{ escape escape }
+
+func (a platformAnswer) append(b []byte, part *dtc.Report) []byte {
+	p := part.Platform
+	if p == nil {
+		return b
+	}
+	b = a.uname(b, p)
+	lines := [...]struct{ key, value string }{
+		{"Static hostname", p.Hostname},
+		{"Virtualization", unless("none", p.Virtualization)},
+		{"Operating System", joined(p.Platform, p.PlatformVersion)},
+		{"Kernel", joined(p.OS, p.Kernel)},
+		{"Architecture", architecture(p.Arch)},
+		{"Boot Time", bootTime(part)},
+		{"Uptime", uptime(p.UptimeSeconds)},
+	}
+	width := 0
+	for _, l := range lines {
+		if l.value != "" {
+			width = max(width, len(l.key))
+		}
+	}
+	for _, l := range lines {
+		if l.value == "" { // hostnamectl leaves out what it does not know
+			continue
+		}
+		b = append(appendRight(b, l.key, width), ": "...)
+		b = append(appendEscaped(b, l.value, a.escape), '\n')
+	}
+	return b
+}
+
+// uname appends the line of `uname -a`, without what is absent.
+func (a platformAnswer) uname(b []byte, p *dtc.Platform) []byte {
+	start := len(b)
+	for _, s := range [...]string{p.OS, p.Hostname, p.Kernel, p.KernelVersion, p.Arch, p.OperatingSystem} {
+		if s == "" {
+			continue
+		}
+		if len(b) > start {
+			b = append(b, ' ')
+		}
+		b = appendEscaped(b, s, a.escape)
+	}
+	return append(b, '\n')
+}
+
+// joined puts a space between two texts, either of which may be absent.
+func joined(x, y string) string { return strings.TrimSpace(x + " " + y) }
+
+// unless returns value, or nothing if it is that word.
+func unless(word, value string) string {
+	if value == word {
+		return ""
+	}
+	return value
+}
+
+// architecture returns systemd's name of what uname calls machine.
+func architecture(machine string) string {
+	switch machine {
+	case "x86_64", "amd64", "AMD64":
+		return "x86-64"
+	case "aarch64", "ARM64":
+		return "arm64"
+	case "i386", "i486", "i586", "i686":
+		return "x86"
+	case "ppc64le":
+		return "ppc64-le"
+	case "mips64el":
+		return "mips64-le"
+	}
+	if strings.HasPrefix(machine, "armv") {
+		return "arm"
+	}
+	return machine
+}
+
+// bootTime returns when the host booted, on its own clock.
+func bootTime(r *dtc.Report) string {
+	if !known(r.Platform.BootTime) {
+		return ""
+	}
+	return onHost(r.Platform.BootTime, r.CollectedAt).Format("Mon 2006-01-02 15:04:05 MST")
+}
+
+// uptime returns how long the host is up, in the words of uptime(1).
+func uptime(seconds float64) string {
+	if !(seconds >= 0) { // or NaN
+		return ""
+	}
+	return strings.TrimSpace(string(appendSpan(nil, seconds)))
+}
