@@ -79,7 +79,7 @@ func usagef(format string, args ...any) error { return usageError(fmt.Errorf(for
 func (a *app) run(ctx context.Context, args []string) int {
 	root := a.command()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	err := unknownCommand(root, root.ExecuteContext(ctx))
 	if err == nil {
 		return exitOK
 	}
@@ -127,9 +127,17 @@ func (a *app) command() *cobra.Command {
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SetIn(a.stdin)
-	root.PersistentFlags().StringVar(&a.home, "home", "", "folder with conf/, logs/ and state/ (default $DTC_HOME, else the current folder)")
-	root.PersistentFlags().StringVar(&a.config, "config", "", "another monitor.xml than conf/monitor.xml of the home")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
-	root.AddCommand()
+	root.PersistentFlags().StringVar(&a.home, "home", a.home, "folder with conf/, logs/ and state/ (default $DTC_HOME, else the current folder)")
+	root.PersistentFlags().StringVar(&a.config, "config", a.config, "another monitor.xml than conf/monitor.xml of the home")
+	root.SetFlagErrorFunc(flagError)
+	root.AddCommand(
+		newGetCommand(a), newHostsCommand(a), newLogsCommand(a), newEventsCommand(a),
+		newServeCommand(a), newReloadCommand(a), newConfigCommand(a),
+		newInitCommand(a), newInviteCommand(a), newIssueCommand(a), newRevokeCommand(a), newForgetCommand(a),
+		newDemoCommand(a), newDemoProcessCommand(a), newVersionCommand(a),
+	)
+	root.AddCommand(newGetAliasCommands(a)...)
+	root.DisableSuggestions = true // ours is one line, see usage
+	checkArgs(root)
 	return root
 }

@@ -1,0 +1,121 @@
+// Command dtc-agent runs on every monitored host: it answers the monitor's
+// questions, watches processes for it and ships followed log files. It reads
+// its host and changes nothing there.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the build: -ldflags "-X main.version=1.2.3".
+var version = "devel"
+
+// Exit statuses that every command keeps to.
+const (
+	exitOK    = 0
+	exitSome  = 1 // it did not work
+	exitUsage = 2 // wrong arguments or configuration
+)
+
+// app is what every command is given: the program's surroundings.
+type app struct {
+	stdout io.Writer
+	stderr io.Writer
+	getenv func(string) string
+
+	home   string // of the flag --home, see homeDir
+	config string // of the flag --config
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	a := &app{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
+	code := a.run(ctx, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+// statusError is an error that ends the program with a status of its own.
+type statusError struct {
+	status int
+	err    error
+}
+
+func (e *statusError) Error() string { return e.err.Error() }
+func (e *statusError) Unwrap() error { return e.err }
+
+// usageError marks err as a mistake of the user's: exit status 2.
+func usageError(err error) error { return &statusError{exitUsage, err} }
+
+// usagef is usageError with a format.
+func usagef(format string, args ...any) error { return usageError(fmt.Errorf(format, args...)) }
+
+// run is the program without its process: it returns the exit status.
+func (a *app) run(ctx context.Context, args []string) int {
+	root := a.command()
+	root.SetArgs(args)
+	err := unknownCommand(root, root.ExecuteContext(ctx))
+	if err == nil {
+		return exitOK
+	}
+	status := exitSome
+	if s, ok := errors.AsType[*statusError](err); ok {
+		status, err = s.status, s.err
+	}
+	if !errors.Is(err, context.Canceled) {
+		for line := range strings.Lines(err.Error()) {
+			fmt.Fprintln(a.stderr, "dtc-agent: "+strings.TrimRight(line, "\n"))
+		}
+	}
+	return status
+}
+
+// homeDir returns the home: --home, $DTC_HOME or the current folder.
+func (a *app) homeDir() string {
+	switch {
+	case a.home != "":
+		return a.home
+	case a.getenv("DTC_HOME") != "":
+		return a.getenv("DTC_HOME")
+	default:
+		return "."
+	}
+}
+
+// configPath returns the path of agent.xml.
+func (a *app) configPath() string {
+	if a.config != "" {
+		return a.config
+	}
+	return filepath.Join(a.homeDir(), "conf", "agent.xml")
+}
+
+// command returns the table of commands.
+func (a *app) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "dtc-agent",
+		Short:         "Answer the monitor's questions about this host, watch its processes, ship its log files",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Version:       version,
+	}
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.PersistentFlags().StringVar(&a.home, "home", "", "folder with conf/ and state/ (default $DTC_HOME, else the current folder)")
+	root.PersistentFlags().StringVar(&a.config, "config", "", "another agent.xml than conf/agent.xml of the home")
+	root.SetFlagErrorFunc(flagError)
+	root.AddCommand(newRunCommand(a), newJoinCommand(a), newConfigCommand(a), newReloadCommand(a), newVersionCommand(a))
+	root.DisableSuggestions = true // ours is one line, see usage
+	checkArgs(root)
+	return root
+}

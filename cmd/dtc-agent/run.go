@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+
+	"dtc/internal/agent"
+	"dtc/internal/config"
+
+	"github.com/spf13/cobra"
+)
+
+func newRunCommand(a *app) *cobra.Command {
+	var only []string
+	var format string
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Run the agent in the foreground",
+		Long: `Run the agent in the foreground until SIGTERM or SIGINT; SIGHUP or
+"dtc-agent reload" reads the configuration again. It logs to standard error.
+
+Exit status: 0 ended by a signal, 1 it could not run, 2 wrong arguments or
+configuration.`,
+		Example: "  dtc-agent run --home /opt/dtc\n  dtc-agent run --only status",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.runAgent(c.Context(), only, format)
+		},
+	}
+	c.Flags().StringSliceVar(&only, "only", nil, "parts to run: status (answers and watches), log (ships files)")
+	c.Flags().StringVar(&format, "log-format", "text", "of the program's own log: text or json")
+	return c
+}
+
+func (a *app) runAgent(ctx context.Context, only []string, format string) error {
+	for _, part := range only {
+		if !slices.Contains([]string{agent.PartStatus, agent.PartLog}, part) {
+			return usagef("--only %q: not a part of the agent, expected status or log", part)
+		}
+	}
+	log, err := a.logger(format)
+	if err != nil {
+		return err
+	}
+	cfg, err := a.loadConfig()
+	if err != nil {
+		return err
+	}
+	ag, err := agent.New(agent.Options{
+		Home: a.homeDir(), Config: cfg, Load: a.loadConfig,
+		Parts: only, Version: version, Logger: log,
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return usagef("%w; join the fleet first: 'dtc invite' on the monitor prints the line to run here", err)
+	}
+	if err != nil {
+		return err
+	}
+	stop := onHangup(func() {
+		if err := ag.Reload(); err != nil {
+			for line := range strings.Lines(err.Error()) {
+				log.Error("reload: the running configuration stays", "error", strings.TrimSpace(line))
+			}
+		}
+	})
+	defer stop()
+	log.Info("dtc-agent starts", "version", version, "pid", os.Getpid())
+	if err := ag.Run(ctx); err != nil {
+		return err
+	}
+	log.Info("dtc-agent stopped")
+	return nil
+}
+
+// loadConfig reads agent.xml. Its faults are the user's: exit status 2.
+func (a *app) loadConfig() (config.Agent, error) {
+	cfg, err := config.LoadAgent(a.configPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return cfg, usagef("read %s: no such file; 'dtc-agent join' makes one ('dtc init' and 'dtc invite' on the monitor come first), or name the home with --home", a.configPath())
+	}
+	if err != nil {
+		return cfg, usageError(err)
+	}
+	return cfg, nil
+}
+
+// logger returns the program's own log.
+func (a *app) logger(format string) (*slog.Logger, error) {
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(a.stderr, nil)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(a.stderr, nil)), nil
+	default:
+		return nil, usageError(fmt.Errorf("--log-format %q: expected text or json", format))
+	}
+}

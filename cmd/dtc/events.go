@@ -1,0 +1,346 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf16"
+
+	"dtc"
+	"dtc/internal/config"
+	"dtc/internal/events"
+	"dtc/internal/fleet"
+	"dtc/internal/render"
+
+	"github.com/spf13/cobra"
+)
+
+// eventsOptions are the flags of dtc events.
+type eventsOptions struct {
+	follow bool
+	since  string
+	hosts  []string
+	output string
+}
+
+// lastEvents is how many events of before dtc events -f begins with.
+const lastEvents = 10
+
+func newEventsCommand(a *app) *cobra.Command {
+	var opt eventsOptions
+	c := &cobra.Command{
+		Use:   "events",
+		Short: "Show what happened: ends of processes, gaps in logs, hosts up and down",
+		Long: `Show what happened in the fleet on one time line: watched processes that are
+alive, dead or missing, what befell followed logs, hosts that came up and went.
+It reads the files under logs/, whether the service runs or not, and shows hosts
+that are no longer configured too.
+
+With -f it begins with the last ` + strconv.Itoa(lastEvents) + ` events, or with those since --since, and goes on
+until Ctrl-C.
+
+Exit status: 0, 1 if the events could not be read, 2 wrong arguments or
+configuration.`,
+		Example: `  dtc events --since 24h
+  dtc events -f --host web
+  dtc events --since 2026-11-22T07:00:00Z -o json`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return a.events(c.Context(), opt) },
+	}
+	c.Flags().BoolVarP(&opt.follow, "follow", "f", false, "go on with the events that come")
+	c.Flags().StringVar(&opt.since, "since", "", "only events from then on: a duration back from now (90m, 7d), a day, or a time (RFC 3339, or local)")
+	c.Flags().StringArrayVar(&opt.hosts, "host", nil, "a name, ip, ip:port, group, or a glob of one (default all hosts)")
+	c.Flags().StringVarP(&opt.output, "output", "o", "text", "text or json (an object a line)")
+	return c
+}
+
+func (a *app) events(ctx context.Context, opt eventsOptions) error {
+	show, err := eventFormat(opt.output)
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(a.homeDir(), "logs")
+	if err := a.mustHaveHome(dir); err != nil {
+		return err
+	}
+	filter, err := a.eventFilter(opt, dir)
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(a.stdout)
+	each := func(e dtc.Event) error {
+		_, err := out.Write(show(&e))
+		if opt.follow && err == nil {
+			err = out.Flush()
+		}
+		return err
+	}
+	read := events.Read
+	if opt.follow {
+		read = events.Follow
+	}
+	err = read(ctx, dir, filter, each)
+	if opt.follow && ctx.Err() != nil {
+		err = nil // Ctrl-C is its end
+	}
+	return errors.Join(err, out.Flush())
+}
+
+// mustHaveHome refuses a folder that has neither a configuration nor logs.
+func (a *app) mustHaveHome(logs string) error {
+	for _, path := range []string{logs, a.configPath()} {
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+	}
+	return a.noHome(a.configPath())
+}
+
+func (a *app) eventFilter(opt eventsOptions, dir string) (events.Filter, error) {
+	filter := events.Filter{Bad: func(path string, lines int) {
+		fmt.Fprintf(a.stderr, "dtc: %s: %d lines are no events and were left out\n", path, lines)
+	}}
+	if opt.since != "" {
+		since, err := eventsSince(opt.since, time.Now())
+		if err != nil {
+			return filter, err
+		}
+		filter.Since = since
+	} else if opt.follow {
+		filter.Last = lastEvents
+	}
+	if len(opt.hosts) == 0 {
+		return filter, nil
+	}
+	hosts, err := a.eventHosts(dir)
+	if err != nil {
+		return filter, err
+	}
+	if hosts, err = fleet.Select(hosts, opt.hosts); err != nil {
+		return filter, usageError(err)
+	}
+	chosen := map[string]bool{}
+	for _, h := range hosts {
+		chosen["name "+h.Name], chosen["address "+addressText(h.Address)] = true, true
+	}
+	filter.Match = func(host, address string) bool { return chosen["name "+host] || chosen["address "+address] }
+	return filter, nil
+}
+
+// eventHosts returns the configured hosts and, after them, those that only have
+// events on record.
+func (a *app) eventHosts(dir string) ([]fleet.Host, error) {
+	cfg, err := config.LoadMonitor(a.configPath())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, usageError(err)
+	}
+	var hosts []fleet.Host
+	known := map[netip.AddrPort]bool{}
+	for _, h := range cfg.Hosts {
+		known[h.Address] = true
+		hosts = append(hosts, fleet.Host{Name: h.Name, Address: h.Address, Groups: h.Groups})
+	}
+	recorded, err := events.Hosts(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range recorded {
+		address, err := netip.ParseAddrPort(h.Address)
+		if err != nil { // of a host that only ships logs the ip is known
+			ip, _ := netip.ParseAddr(h.Address)
+			address = netip.AddrPortFrom(ip, 0)
+		}
+		if !known[address] {
+			hosts = append(hosts, fleet.Host{Name: h.Name, Address: address})
+		}
+	}
+	return hosts, nil
+}
+
+// addressText returns an address as events have it.
+func addressText(address netip.AddrPort) string {
+	if address.Port() == 0 {
+		return address.Addr().String()
+	}
+	return address.String()
+}
+
+// eventsSince returns the time that --since means.
+func eventsSince(s string, now time.Time) (time.Time, error) {
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
+			return now.AddDate(0, 0, -int(n)), nil
+		}
+	}
+	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
+		return now.Add(-d), nil
+	}
+	for _, layout := range []string{time.RFC3339, time.DateTime, "2006-01-02T15:04:05", "2006-01-02 15:04", "2006-01-02T15:04", time.DateOnly} {
+		if t, err := time.ParseInLocation(layout, s, now.Location()); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, usagef("--since %q is no duration and no time: give 90m, 24h, 7d, 2026-11-22 or 2026-11-22T07:15:00+08:00", s)
+}
+
+func eventFormat(name string) (func(*dtc.Event) []byte, error) {
+	switch name {
+	case "text":
+		return eventText, nil
+	case "json":
+		return eventJSON, nil
+	default:
+		return nil, usagef("-o %q is no format of events: give text or json", name)
+	}
+}
+
+// eventText returns an event as a line to read.
+func eventText(e *dtc.Event) []byte {
+	var what string
+	switch e.Kind {
+	case dtc.EventProcess:
+		what = processText(e)
+	case dtc.EventLog:
+		what = logText(e)
+	default:
+		what = withReason("host "+string(e.State), e.Reason)
+	}
+	line := e.Time.Local().Format("2006-01-02 15:04:05.000") + "  " + e.Host
+	if e.Address != "" && e.Address != e.Host {
+		line += " (" + e.Address + ")"
+	}
+	return append(render.AppendEscaped(nil, line+"  "+what), '\n')
+}
+
+func processText(e *dtc.Event) string {
+	name := e.Name
+	if name == "" {
+		name = "process"
+	}
+	what := fmt.Sprintf("%s[%d] %s", name, e.PID, e.State)
+	if e.State != dtc.StateDead {
+		return what
+	}
+	key, value := events.ExitField(e.Exit)
+	what += fmt.Sprintf(": %s %s, lived %s", strings.ReplaceAll(key, "_", " "), value, events.FormatLived(e.Lived))
+	if !e.DiedAt.IsZero() {
+		what += ", died at " + e.DiedAt.Local().Format("2006-01-02 15:04:05.000")
+	}
+	return what
+}
+
+func logText(e *dtc.Event) string {
+	what := "log"
+	if e.Alias != "" {
+		what += " " + e.Alias
+	}
+	what += " " + string(e.State)
+	if e.From != nil {
+		what += " from byte " + strconv.FormatInt(*e.From, 10)
+		if e.To != nil {
+			what += " to " + strconv.FormatInt(*e.To, 10)
+		}
+	}
+	return withReason(what, e.Reason)
+}
+
+func withReason(what, reason string) string {
+	if reason == "" {
+		return what
+	}
+	return what + ": " + reason
+}
+
+// eventRecord is an event in JSON: what it has depends on its kind.
+type eventRecord struct {
+	Time     string  `json:"time"`
+	Host     string  `json:"host"`
+	Address  string  `json:"address"`
+	Kind     string  `json:"kind"`
+	State    string  `json:"state"`
+	PID      int     `json:"pid,omitempty"`
+	Name     *string `json:"name,omitempty"`
+	ExitCode *int    `json:"exit_code,omitempty"`
+	Signal   *int    `json:"signal,omitempty"`
+	Exit     string  `json:"exit,omitempty"`
+	Lived    string  `json:"lived,omitempty"`
+	DiedAt   string  `json:"died_at,omitempty"`
+	Alias    string  `json:"alias,omitempty"`
+	From     *int64  `json:"from,omitempty"`
+	To       *int64  `json:"to,omitempty"`
+	Reason   string  `json:"reason,omitempty"`
+	Changed  string  `json:"changed,omitempty"`
+	Event    string  `json:"event"`
+}
+
+// eventTime is RFC 3339 with microseconds.
+const eventTime = "2006-01-02T15:04:05.000000Z07:00"
+
+// eventJSON returns an event as one object on a line.
+func eventJSON(e *dtc.Event) []byte {
+	r := eventRecord{
+		Time: e.Time.UTC().Format(eventTime), Host: e.Host, Address: e.Address,
+		Kind: string(e.Kind), State: string(e.State), PID: e.PID,
+		Alias: e.Alias, From: e.From, To: e.To, Reason: e.Reason, Event: e.ID,
+	}
+	switch {
+	case e.Kind == dtc.EventProcess:
+		r.Name = &e.Name
+		if e.State == dtc.StateDead {
+			r.setEnd(e)
+		}
+	case e.State == dtc.StateChanged:
+		r.Reason, r.Changed = "", e.Reason
+	}
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(r); err != nil {
+		return nil // no field of it can fail
+	}
+	return escapeJSON(buf.Bytes())
+}
+
+func (r *eventRecord) setEnd(e *dtc.Event) {
+	switch {
+	case e.Exit != nil && e.Exit.Kind == dtc.ExitCode:
+		r.ExitCode = &e.Exit.Number
+	case e.Exit != nil && e.Exit.Kind == dtc.ExitSignal:
+		r.Signal = &e.Exit.Number
+	default:
+		r.Exit = "unknown"
+	}
+	r.Lived = events.FormatLived(e.Lived)
+	if !e.DiedAt.IsZero() {
+		r.DiedAt = e.DiedAt.UTC().Format(eventTime)
+	}
+}
+
+// escapeJSON puts \u escapes in the place of what JSON allows in a string and a
+// terminal may obey: DEL, C1 and format characters, such as bidi controls.
+func escapeJSON(data []byte) []byte {
+	out := make([]byte, 0, len(data))
+	for _, r := range string(data) {
+		switch {
+		case r < 0x7f || !unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp):
+			out = append(out, string(r)...)
+		case r > 0xffff:
+			hi, lo := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, hi, lo)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+	}
+	return out
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"path/filepath"
+	"time"
+
+	"dtc"
+	"dtc/internal/ca"
+	"dtc/internal/fleet"
+	"dtc/internal/wire"
+)
+
+// openFleet returns the hosts of monitor.xml that the selectors choose, all
+// without one, and what asks them. A certificate that is soon over is told.
+func (a *app) openFleet(selectors []string) ([]fleet.Host, *fleet.Fleet, error) {
+	cfg, err := a.loadConfig()
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(cfg.Hosts) == 0 {
+		return nil, nil, usagef("%s: %w; add one with 'dtc invite', or with 'dtc issue' where there is no network", a.configPath(), errNoHosts)
+	}
+	all := make([]fleet.Host, len(cfg.Hosts))
+	for i, h := range cfg.Hosts {
+		all[i] = fleet.Host{Name: h.Name, Address: h.Address, Groups: h.Groups}
+	}
+	hosts, err := fleet.Select(all, selectors)
+	if err != nil {
+		return nil, nil, usagef("--host: %w", err)
+	}
+	credentials, err := a.credentials()
+	if err != nil {
+		return nil, nil, err
+	}
+	revoked, err := a.revoked()
+	if err != nil {
+		return nil, nil, err
+	}
+	dialer := wire.Dialer{TLS: credentials.ToAgents(revoked)}
+	connect := func(h fleet.Host) *wire.Client {
+		return wire.NewClient(func(ctx context.Context) (net.Conn, error) { return dialer.Dial(ctx, h.Address, wire.ProtoRPC) })
+	}
+	return hosts, fleet.New(connect), nil
+}
+
+// credentials returns what the monitor proves itself with.
+func (a *app) credentials() (*ca.Credentials, error) {
+	credentials, err := ca.Load(a.tlsDir(), dtc.RoleMonitor)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, a.noHome(filepath.Join(a.tlsDir(), "monitor.crt"))
+	}
+	if err != nil {
+		return nil, usageError(err)
+	}
+	for _, warning := range credentials.Warnings(time.Now()) {
+		fmt.Fprintln(a.stderr, "dtc: "+warning)
+	}
+	return credentials, nil
+}
+
+// revoked returns what tells whether an agent's certificate is not good any
+// more. Where there is no CA, nothing is known of that.
+func (a *app) revoked() (func(dtc.Peer) bool, error) {
+	authority, err := ca.Open(a.tlsDir())
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, usageError(err)
+	}
+	return func(p dtc.Peer) bool { return !authority.Valid(p) }, nil
+}

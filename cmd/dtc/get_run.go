@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"dtc"
+	"dtc/internal/fleet"
+	"dtc/internal/render"
+)
+
+// getter asks the same hosts the same once or again and again.
+type getter struct {
+	app     *app
+	hosts   []fleet.Host
+	fleet   *fleet.Fleet
+	query   dtc.Query
+	timeout time.Duration
+	render  render.Options
+}
+
+// outcome is how one round of questions ended.
+type outcome struct {
+	errs  []error    // of each host, nil if it answered
+	notes [][]string // of each host
+}
+
+// maxNotes is how many lines a host may have printed on what it could not read.
+const maxNotes = 10
+
+var errInterrupted = errors.New("interrupted")
+
+func (a *app) get(ctx context.Context, status dtc.Status, o getOptions) error {
+	hosts, fl, err := a.openFleet(o.selectors)
+	if err != nil {
+		return err
+	}
+	defer fl.Close()
+	g := &getter{
+		app: a, hosts: hosts, fleet: fl, query: dtc.Query{Status: status}, timeout: o.timeout,
+		render: render.Options{
+			Format: render.Format(o.format), Human: o.human, Raw: o.raw,
+			Terminal: a.terminal, Color: a.cursorControl(), Columns: a.columns,
+		},
+	}
+	if o.watching {
+		return g.watch(ctx, o.watch)
+	}
+	out, err := g.round(ctx, a.stdout)
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(a.stderr, g.summary(out))
+	return out.status()
+}
+
+// cursorControl tells whether the output may be given colors and cursor
+// movements.
+func (a *app) cursorControl() bool {
+	return a.terminal && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb"
+}
+
+// round asks all hosts once and writes their answers to w.
+func (g *getter) round(ctx context.Context, w io.Writer) (outcome, error) {
+	out := outcome{errs: make([]error, len(g.hosts)), notes: make([][]string, len(g.hosts))}
+	asking, stop := context.WithCancel(ctx)
+	defer stop()
+	doc := render.NewDocument(w, g.query.Status, len(g.hosts), g.render)
+	var failed error // of w
+	g.fleet.Get(asking, g.hosts, g.query, g.timeout, func(i int, part *dtc.Report) {
+		if out.errs[i] = part.Err; part.Err != nil {
+			if ctx.Err() != nil {
+				out.errs[i] = errInterrupted
+			}
+			part = &dtc.Report{Host: part.Host, Address: part.Address, Err: errors.New(reason(g.hosts[i], out.errs[i]))}
+		}
+		if room := maxNotes - len(out.notes[i]); room > 0 {
+			out.notes[i] = append(out.notes[i], part.Notes[:min(room, len(part.Notes))]...)
+		}
+		if failed == nil {
+			failed = doc.Add(i, part)
+		}
+		if failed != nil {
+			stop()
+		}
+	})
+	if failed == nil {
+		failed = doc.Close()
+	}
+	if failed != nil {
+		return out, fmt.Errorf("write the answers: %w", failed)
+	}
+	return out, nil
+}
+
+// status returns the error that ends the program with the right exit status.
+func (o outcome) status() error {
+	for _, err := range o.errs {
+		if err != nil {
+			return &statusError{exitSome, nil}
+		}
+	}
+	return nil
+}
+
+// summary returns what standard error gets after the hosts: what they could
+// not read, how many answered, and why the others did not.
+func (g *getter) summary(o outcome) string {
+	var b strings.Builder
+	answered := 0
+	for i, err := range o.errs {
+		if err != nil {
+			continue
+		}
+		answered++
+		for _, note := range o.notes[i] {
+			fmt.Fprintf(&b, "%s: %s\n", render.Escape(g.hosts[i].Name), render.Escape(note))
+		}
+	}
+	fmt.Fprintf(&b, "%d of %d hosts answered\n", answered, len(g.hosts))
+	for i, err := range o.errs {
+		if err != nil && !errors.Is(err, errInterrupted) {
+			b.WriteString(g.failure(g.hosts[i], err) + "\n")
+		}
+	}
+	return b.String()
+}
+
+// failure returns the line on a host that did not answer.
+func (g *getter) failure(h fleet.Host, err error) string {
+	line := fmt.Sprintf("%s (%s): %s", render.Escape(h.Name), h.Address, render.Escape(reason(h, err)))
+	if hint := g.hint(dtc.KindOf(err)); hint != "" {
+		line += " (" + hint + ")"
+	}
+	return line
+}
+
+// reason returns the kind of an error, and its text without the address, which
+// stands beside it already.
+func reason(h fleet.Host, err error) string {
+	if errors.Is(err, errInterrupted) {
+		return errInterrupted.Error()
+	}
+	text := strings.TrimPrefix(err.Error(), "connect to "+h.Address.String()+": ")
+	return dtc.KindOf(err).String() + ": " + text
+}
+
+// hint says what to do about a host that did not answer.
+func (g *getter) hint(kind dtc.ErrorKind) string {
+	switch kind {
+	case dtc.KindRefused:
+		return "does 'dtc-agent run' run there?"
+	case dtc.KindTimeout:
+		return fmt.Sprintf("--timeout is %s", g.timeout)
+	case dtc.KindCertificate:
+		return "let it join again: see 'dtc invite --help'"
+	case dtc.KindIdentity:
+		return "another agent answers there: check its ip_port in monitor.xml"
+	case dtc.KindNoRoute:
+		return "check its ip_port in monitor.xml, and the network"
+	case dtc.KindInvalid:
+		return "is its dtc-agent older than this dtc?"
+	default:
+		return ""
+	}
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"dtc"
+	"dtc/internal/fleet"
+	"dtc/internal/render"
+
+	"github.com/spf13/cobra"
+)
+
+func newHostsCommand(a *app) *cobra.Command {
+	var sel []string
+	var timeout time.Duration
+	c := &cobra.Command{
+		Use:   "hosts",
+		Short: "List the fleet: name, address, groups, state, version of the agent",
+		Long: `List the hosts of monitor.xml, each with whether its agent answers now and the
+version of the agent.
+
+Exit status: 0 all answered, 1 some or none did, 2 wrong arguments or
+configuration.`,
+		Example: "  dtc hosts\n  dtc hosts --host web",
+		Args:    cobra.NoArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return a.hosts(c.Context(), sel, timeout) },
+	}
+	c.Flags().StringArrayVar(&sel, "host", nil, "a name, ip, ip:port, group, or a glob of one (default all hosts)")
+	c.Flags().DurationVar(&timeout, "timeout", 5*time.Second, "for each host")
+	return c
+}
+
+func (a *app) hosts(ctx context.Context, sel []string, timeout time.Duration) error {
+	hosts, fl, err := a.openFleet(sel)
+	if err != nil {
+		return err
+	}
+	defer fl.Close()
+	state := make([]string, len(hosts))
+	info := make([]dtc.Info, len(hosts))
+	slots := make(chan struct{}, 256)
+	var wg sync.WaitGroup
+	for i, h := range hosts {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			ctx, cancel := context.WithTimeout(ctx, timeout)
+			defer cancel()
+			var err error
+			if info[i], err = fl.Client(h).Info(ctx); err != nil {
+				state[i] = dtc.KindOf(err).String()
+				return
+			}
+			state[i] = "reachable"
+		})
+	}
+	wg.Wait()
+	a.printHosts(hosts, state, info)
+	for _, s := range state {
+		if s != "reachable" {
+			return &statusError{exitSome, nil}
+		}
+	}
+	return nil
+}
+
+func (a *app) printHosts(hosts []fleet.Host, state []string, info []dtc.Info) {
+	rows := [][]string{{"NAME", "ADDRESS", "GROUPS", "STATE", "VERSION"}}
+	for i, h := range hosts {
+		groups, version := strings.Join(h.Groups, ","), info[i].Version
+		if groups == "" {
+			groups = "-"
+		}
+		if version == "" {
+			version = "-"
+		}
+		rows = append(rows, []string{render.Escape(h.Name), h.Address.String(), render.Escape(groups), state[i], render.Escape(version)})
+	}
+	width := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			width[i] = max(width[i], render.Width(cell))
+		}
+	}
+	for _, row := range rows {
+		var line strings.Builder
+		for i, cell := range row {
+			line.WriteString(cell)
+			if i < len(row)-1 {
+				line.WriteString(strings.Repeat(" ", width[i]-render.Width(cell)+2))
+			}
+		}
+		fmt.Fprintln(a.stdout, line.String())
+	}
+}
+
+// errNoHosts is what a command says that has nobody to ask.
+var errNoHosts = errors.New("no host is configured")

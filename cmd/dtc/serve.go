@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+
+	"dtc/internal/monitor"
+	"dtc/internal/wire"
+
+	"github.com/spf13/cobra"
+)
+
+func newServeCommand(a *app) *cobra.Command {
+	var only []string
+	var format string
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the background service in the foreground: process watch, log receiver, joining",
+		Long: `Run the background service in the foreground until SIGTERM or SIGINT; SIGHUP
+or "dtc reload" reads the configuration again. It logs to standard error.
+
+Exit status: 0 ended by a signal, 1 it could not run, 2 wrong arguments or
+configuration.`,
+		Example: "  dtc serve --home /opt/dtc\n  dtc serve --only process",
+		Args:    cobra.NoArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return a.serve(c.Context(), only, format) },
+	}
+	c.Flags().StringSliceVar(&only, "only", nil, "parts to run: process (watches processes), log (receives files)")
+	c.Flags().StringVar(&format, "log-format", "text", "of the program's own log: text or json")
+	return c
+}
+
+func (a *app) serve(ctx context.Context, only []string, format string) error {
+	for _, part := range only {
+		if !slices.Contains([]string{monitor.PartProcess, monitor.PartLog}, part) {
+			return usagef("--only %q: not a part of the service, expected process or log", part)
+		}
+	}
+	log, err := a.logger(format)
+	if err != nil {
+		return err
+	}
+	cfg, err := a.loadConfig()
+	if err != nil {
+		return err
+	}
+	m, err := monitor.New(monitor.Options{
+		Home: a.homeDir(), ConfigPath: a.configPath(), Config: cfg, Load: a.loadConfig,
+		Parts: only, Version: version, Logger: log,
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return usagef("%w; 'dtc init' makes what is missing", err)
+	}
+	if err != nil {
+		return err
+	}
+	stop := onHangup(func() {
+		if err := m.Reload(); err != nil {
+			for line := range strings.Lines(err.Error()) {
+				log.Error("reload: the running configuration stays", "error", strings.TrimSpace(line))
+			}
+		}
+	})
+	defer stop()
+	log.Info("dtc serve starts", "version", version, "pid", os.Getpid(), "hosts", len(cfg.Hosts))
+	if err := m.Run(ctx); err != nil {
+		return err
+	}
+	log.Info("dtc serve stopped")
+	return nil
+}
+
+// logger returns the program's own log.
+func (a *app) logger(format string) (*slog.Logger, error) {
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(a.stderr, nil)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(a.stderr, nil)), nil
+	default:
+		return nil, usagef("--log-format %q: expected text or json", format)
+	}
+}
+
+func newReloadCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "reload",
+		Short: "Have the running service read its configuration again",
+		Long: `Have the running service read its configuration again and apply all of it. A
+file with a mistake is reported and the running configuration stays.
+
+Exit status: 0 applied, 1 no service runs or the file has a mistake.`,
+		Example: "  dtc reload --home /opt/dtc",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			err := wire.Control(c.Context(), a.socket(), monitor.VerbReload, nil, nil)
+			if errors.Is(err, wire.ErrNoService) {
+				return fmt.Errorf("reload: no service runs in the home %s: start it with 'dtc serve', or name its home with --home", a.homeDir())
+			}
+			if err != nil {
+				return fmt.Errorf("%w\nreload: the running configuration stays", err)
+			}
+			fmt.Fprintln(a.stdout, "configuration applied")
+			return nil
+		},
+	}
+}

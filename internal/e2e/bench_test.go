@@ -1,0 +1,363 @@
+//go:build linux
+
+package e2e
+
+import (
+	"bufio"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// The figures are pairs: what DTC takes and what users have today, in turns in
+// one run, as the machine may be shared. `make bench` prints them.
+
+// median and percentile of durations.
+func percentile(d []time.Duration, p float64) time.Duration {
+	s := slices.Sorted(slices.Values(d))
+	return s[min(len(s)-1, int(p*float64(len(s))))]
+}
+
+func report(b *testing.B, d []time.Duration, name string) {
+	b.ReportMetric(float64(percentile(d, 0.5).Microseconds())/1000, name+"-p50-ms")
+}
+
+// timed runs a command and returns how long it took.
+func timed(b *testing.B, name string, args ...string) time.Duration {
+	b.Helper()
+	cmd := exec.CommandContext(b.Context(), name, args...)
+	cmd.Stdout = nil
+	began := time.Now()
+	if err := cmd.Run(); err != nil {
+		b.Fatalf("%s %s: %v", name, strings.Join(args, " "), err)
+	}
+	return time.Since(began)
+}
+
+// BenchmarkGetProcess pairs dtc get process with ps aux and ssh host ps aux.
+func BenchmarkGetProcess(b *testing.B) {
+	l := newLone(b)
+	ssh := newSSH(b)
+	master := append(slices.Clone(ssh), "-o", "ControlMaster=auto", "-o", "ControlPersist=60", "-o", "ControlPath="+filepath.Join(b.TempDir(), "mux"), "127.0.0.1")
+	timed(b, "ssh", append(slices.Clone(master), "true")...)
+	b.Cleanup(func() { exec.Command("ssh", append(slices.Clone(master), "-O", "exit")...).Run() })
+	var dtc, ps, cold, kept []time.Duration
+	for b.Loop() {
+		for range 11 {
+			dtc = append(dtc, timed(b, dtcPath(), "get", "process", "--home", l.home))
+			ps = append(ps, timed(b, "ps", "aux"))
+			cold = append(cold, timed(b, "ssh", append(slices.Clone(ssh), "127.0.0.1", "ps", "aux")...))
+			kept = append(kept, timed(b, "ssh", append(slices.Clone(master), "ps", "aux")...))
+		}
+	}
+	report(b, dtc, "dtc")
+	report(b, ps, "ps")
+	report(b, cold, "ssh-cold")
+	report(b, kept, "ssh-kept")
+	b.ReportMetric(float64(percentile(dtc, 0.5))/float64(percentile(cold, 0.5)), "dtc/ssh-cold")
+	b.ReportMetric(float64(percentile(dtc, 0.5))/float64(percentile(kept, 0.5)), "dtc/ssh-kept")
+}
+
+// newSSH starts an sshd of its own on the loopback and returns the arguments
+// that reach it.
+func newSSH(b *testing.B) []string {
+	b.Helper()
+	dir, port := b.TempDir(), strconv.Itoa(int(freePort(b)))
+	os.MkdirAll("/run/sshd", 0o755)
+	for _, key := range []string{"host", "user"} {
+		namespace("").must(b, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(dir, key))
+	}
+	conf := filepath.Join(dir, "sshd_config")
+	writeFile(b, conf, fmt.Sprintf("Port %s\nListenAddress 127.0.0.1\nHostKey %s/host\nAuthorizedKeysFile %s/user.pub\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin prohibit-password\nPidFile none\n", port, dir, dir))
+	namespace("").start(b, "/usr/sbin/sshd", "-D", "-e", "-f", conf)
+	args := []string{"-p", port, "-i", filepath.Join(dir, "user"), "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "BatchMode=yes"}
+	eventually(b, func() string { return "sshd to answer" }, func() bool {
+		return namespace("").run(b, "ssh", append(slices.Clone(args), "127.0.0.1", "true")...).code == 0
+	})
+	return args
+}
+
+// BenchmarkKillToLog measures from kill(2) with SIGKILL to the line in the
+// process log.
+func BenchmarkKillToLog(b *testing.B) {
+	const n = 200
+	l := newLone(b)
+	var pids []string
+	var all []*exec.Cmd
+	for range n {
+		c := spawn(b, "", "sleep", "600")
+		all, pids = append(all, c), append(pids, strconv.Itoa(c.Process.Pid))
+	}
+	xml := filepath.Join(l.home, "conf", "monitor.xml")
+	writeFile(b, xml, strings.Replace(readFile(xml), l.agentAt+"</ip_port>", l.agentAt+"</ip_port><monitor_pid>"+strings.Join(pids, ",")+"</monitor_pid>", 1))
+	l.dtc(b, "reload")
+	logs := func() string {
+		paths, _ := filepath.Glob(filepath.Join(l.home, "logs", "127.0.0.1", "*_process_*.log"))
+		if len(paths) == 0 {
+			return ""
+		}
+		return paths[len(paths)-1]
+	}
+	eventually(b, func() string { return "all alive" }, func() bool { return strings.Count(readFile(logs()), "state=alive") == n })
+	f, err := os.Open(logs())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	f.Seek(0, io.SeekEnd)
+	var took []time.Duration
+	buf := make([]byte, 4096)
+	b.ResetTimer()
+	for i := 0; b.Loop(); i++ {
+		for i := range n {
+			began := time.Now()
+			all[i].Process.Kill()
+			for time.Since(began) < patience {
+				if k, _ := f.Read(buf); k > 0 {
+					break
+				}
+				time.Sleep(20 * time.Microsecond) // leaves the processors to those measured
+			}
+			took = append(took, time.Since(began))
+			time.Sleep(2 * time.Millisecond)
+		}
+		if i == 0 {
+			break // all are dead
+		}
+	}
+	report(b, took, "kill-to-line")
+	b.ReportMetric(float64(percentile(took, 0.99).Microseconds())/1000, "kill-to-line-p99-ms")
+	b.ReportMetric(float64(slices.Max(took).Microseconds())/1000, "kill-to-line-max-ms")
+}
+
+// BenchmarkLineToCopy measures from the write of a line to its presence in the
+// copy, at 50 lines a second.
+func BenchmarkLineToCopy(b *testing.B) {
+	file := filepath.Join(b.TempDir(), "app.log")
+	l := newLone(b, file)
+	w, err := os.Create(file)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer w.Close()
+	w.WriteString("first\n")
+	copied := filepath.Join(l.home, "logs", "127.0.0.1", "app.log")
+	eventually(b, func() string { return "a copy" }, func() bool { return readFile(copied) != "" })
+	c, err := os.Open(copied)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	var took []time.Duration
+	size := int64(len("first\n"))
+	line := strings.Repeat("x", 119) + "\n"
+	for b.Loop() {
+		for range 500 {
+			time.Sleep(20 * time.Millisecond)
+			began := time.Now()
+			w.WriteString(line)
+			size += int64(len(line))
+			for time.Since(began) < patience {
+				if info, err := c.Stat(); err != nil || info.Size() >= size {
+					break
+				}
+			}
+			took = append(took, time.Since(began))
+		}
+	}
+	report(b, took, "line-to-copy")
+	b.ReportMetric(float64(percentile(took, 0.99).Microseconds())/1000, "line-to-copy-p99-ms")
+}
+
+// BenchmarkFollowGiB pairs the copy of 1 GiB, from the agent's start to the
+// last byte, with a plain TLS copy of the same file: read, send, append.
+func BenchmarkFollowGiB(b *testing.B) {
+	const size = 1 << 30
+	dir := b.TempDir()
+	file := filepath.Join(dir, "big.log")
+	f, err := os.Create(file)
+	if err != nil {
+		b.Fatal(err)
+	}
+	out := bufio.NewWriterSize(f, 1<<20)
+	for i := 0; i < size/128; i++ {
+		fmt.Fprintf(out, "%0127d\n", i)
+	}
+	if err := out.Flush(); err != nil {
+		b.Fatal(err)
+	}
+	f.Close()
+	l := newLone(b)
+	l.agent.kill9()
+	text := readFile(filepath.Join(l.agentHome, "conf", "agent.xml"))
+	writeFile(b, filepath.Join(l.agentHome, "conf", "agent.xml"), strings.Replace(text, "</agent>", "<monitor_files><file_alias>"+file+",big.log</file_alias></monitor_files></agent>", 1))
+	var plain, dtc []time.Duration
+	var cpuPlain, cpuDTC time.Duration
+	var rss int64
+	for b.Loop() {
+		before := cpu(os.Getpid())
+		plain = append(plain, tlsCopy(b, file, filepath.Join(dir, "plain")))
+		cpuPlain += cpu(os.Getpid()) - before
+
+		before = cpu(l.serve.cmd.Process.Pid)
+		began := time.Now()
+		l.agent = namespace("").start(b, agentPath(), "run", "--home", l.agentHome)
+		copied := filepath.Join(l.home, "logs", "127.0.0.1", "big.log")
+		eventually(b, func() string { return "the copy of 1 GiB\n" + l.serve.log.String() + l.agent.log.String() }, func() bool {
+			info, err := os.Stat(copied)
+			return err == nil && info.Size() == size
+		})
+		dtc = append(dtc, time.Since(began))
+		cpuDTC += cpu(l.serve.cmd.Process.Pid) - before + cpu(l.agent.cmd.Process.Pid)
+		rss = max(rss, memory(b, l.agent.cmd.Process.Pid, "VmHWM"))
+		namespace("").must(b, "cmp", file, copied)
+		l.agent.kill9()
+		l.serve.stop(b)
+		for _, p := range []string{copied, filepath.Join(filepath.Dir(copied), ".big.log.dtc")} {
+			if err := os.Remove(p); err != nil {
+				b.Fatal(err)
+			}
+		}
+		l.serve = namespace("").start(b, dtcPath(), "serve", "--home", l.home)
+		time.Sleep(time.Second)
+	}
+	report(b, plain, "plain-TLS")
+	report(b, dtc, "dtc")
+	b.ReportMetric(float64(percentile(plain, 0.5))/float64(percentile(dtc, 0.5)), "rate-dtc/plain")
+	b.ReportMetric(float64(cpuDTC)/float64(cpuPlain), "cpu-dtc/plain")
+	b.ReportMetric(float64(rss)/1024, "agent-peak-MiB")
+}
+
+// tlsCopy copies a file over TLS 1.3 on the loopback and returns how long it
+// took.
+func tlsCopy(b *testing.B, from, to string) time.Duration {
+	b.Helper()
+	cert := benchCertificate(b)
+	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer ln.Close()
+	began := time.Now()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		conn, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		out, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+		if err != nil {
+			return
+		}
+		defer out.Close()
+		buf := make([]byte, 256<<10)
+		for {
+			n, err := io.ReadFull(conn, buf)
+			out.Write(buf[:n])
+			if err != nil {
+				return
+			}
+		}
+	})
+	raw, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		b.Fatal(err)
+	}
+	conn := tls.Client(raw, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13})
+	in, err := os.Open(from)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer in.Close()
+	buf := make([]byte, 256<<10)
+	for {
+		n, err := in.Read(buf)
+		if n == 0 || err != nil {
+			break
+		}
+		if _, err := conn.Write(buf[:n]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	conn.Close()
+	wg.Wait()
+	took := time.Since(began)
+	os.Remove(to)
+	return took
+}
+
+// cpu returns the processor time that a process has taken.
+func cpu(pid int) time.Duration {
+	text := readFile(fmt.Sprintf("/proc/%d/stat", pid))
+	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
+// memory returns a line of /proc/PID/status in KiB.
+func memory(b testing.TB, pid int, key string) int64 {
+	b.Helper()
+	for line := range strings.Lines(readFile(fmt.Sprintf("/proc/%d/status", pid))) {
+		if rest, ok := strings.CutPrefix(line, key+":"); ok {
+			n, _ := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+			return n
+		}
+	}
+	b.Fatalf("no %s of process %d", key, pid)
+	return 0
+}
+
+// BenchmarkIdleAgent measures what an agent costs that nobody asks: memory,
+// and processor time over 20 s.
+func BenchmarkIdleAgent(b *testing.B) {
+	l := newLone(b, filepath.Join(b.TempDir(), "app.log"))
+	pid := l.agent.cmd.Process.Pid
+	for b.Loop() {
+		time.Sleep(5 * time.Second)
+		before := cpu(pid)
+		time.Sleep(20 * time.Second)
+		b.ReportMetric(float64((cpu(pid)-before).Milliseconds())/20, "cpu-ms/s")
+		b.ReportMetric(float64(memory(b, pid, "VmRSS"))/1024, "rss-MiB")
+	}
+}
+
+// TestIdleAgentIsSmall holds the promise of the first day: 15 MiB, and no
+// processor time to speak of.
+func TestIdleAgentIsSmall(t *testing.T) {
+	l := newLone(t, filepath.Join(t.TempDir(), "app.log"))
+	pid := l.agent.cmd.Process.Pid
+	l.dtc(t, "get", "process")
+	time.Sleep(3 * time.Second)
+	before := cpu(pid)
+	time.Sleep(5 * time.Second)
+	if used := cpu(pid) - before; used > 100*time.Millisecond {
+		t.Errorf("an idle agent took %s of processor time in 5 s", used)
+	}
+	if rss := memory(t, pid, "VmRSS"); rss > 15<<10 {
+		t.Errorf("an idle agent has %d KiB resident, promised are 15 MiB", rss)
+	}
+}
+
+var benchCertificate = func() func(b *testing.B) tls.Certificate {
+	var once sync.Once
+	var cert tls.Certificate
+	return func(b *testing.B) tls.Certificate {
+		once.Do(func() { cert = leaf(b, nil, "monitor", time.Now().Add(time.Hour)) })
+		return cert
+	}
+}()

@@ -1,0 +1,168 @@
+package events
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"sync"
+	"time"
+
+	"dtc"
+	"dtc/internal/atomicfile"
+)
+
+// memoryDelay is how long a change may stay unwritten: a start of a thousand
+// watches is one write of the file.
+const memoryDelay = 500 * time.Millisecond
+
+// Memory is what the monitor last knew of each host, so that a death that fell
+// into the absence of both the monitor and the agent is told as one. Losing it
+// loses no event that has been written.
+type Memory struct {
+	path string
+	log  *slog.Logger
+	wake chan struct{}
+
+	mu    sync.Mutex
+	hosts map[string]*HostMemory // guarded by mu; by address
+	dirty bool                   // guarded by mu
+}
+
+// HostMemory is what is remembered of one host.
+type HostMemory struct {
+	Boot        string                `json:"boot,omitempty"`        // id of the boot last seen
+	Unreachable bool                  `json:"unreachable,omitempty"` // told, and not told reachable since
+	Processes   map[int]ProcessMemory `json:"processes,omitempty"`   // alive when last seen, by pid
+}
+
+// ProcessMemory is the identity of a process that was alive when last seen.
+type ProcessMemory struct {
+	Start uint64 `json:"start"` // as [dtc.ProcessID]
+	Boot  string `json:"boot"`
+	Name  string `json:"name,omitempty"`
+}
+
+// ID returns the identity of the process that had pid.
+func (p ProcessMemory) ID(pid int) dtc.ProcessID { return dtc.ProcessID{PID: pid, Start: p.Start} }
+
+// OpenMemory reads the file at path. A file that is not there or makes no
+// sense is an empty memory: it only helps.
+func OpenMemory(path string, log *slog.Logger) (*Memory, error) {
+	m := &Memory{path: path, log: log, wake: make(chan struct{}, 1), hosts: map[string]*HostMemory{}}
+	data, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, fmt.Errorf("read what was last known of the hosts: %w", err)
+	default:
+		if err := json.Unmarshal(data, &m.hosts); err != nil || m.hosts == nil {
+			log.Warn("what was last known of the hosts is not readable and starts empty", "path", path, "error", err)
+			m.hosts = map[string]*HostMemory{}
+		}
+	}
+	return m, nil
+}
+
+// Host returns what is remembered of the host at address.
+func (m *Memory) Host(address string) HostMemory {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	h := m.hosts[address]
+	if h == nil {
+		return HostMemory{}
+	}
+	return HostMemory{Boot: h.Boot, Unreachable: h.Unreachable, Processes: maps.Clone(h.Processes)}
+}
+
+// SetState remembers the boot of the host at address and whether it has been
+// told unreachable. Run writes it soon.
+func (m *Memory) SetState(address, boot string, state dtc.State) {
+	m.change(address, func(h *HostMemory) {
+		h.Boot, h.Unreachable = boot, state == dtc.StateUnreachable
+	})
+}
+
+// SetProcess remembers a process that is alive on the host at address.
+func (m *Memory) SetProcess(address string, pid int, p ProcessMemory) {
+	m.change(address, func(h *HostMemory) {
+		if h.Processes == nil {
+			h.Processes = map[int]ProcessMemory{}
+		}
+		h.Processes[pid] = p
+	})
+}
+
+// DropProcess forgets a process: its end has been told, or nobody watches it.
+func (m *Memory) DropProcess(address string, pid int) {
+	m.change(address, func(h *HostMemory) { delete(h.Processes, pid) })
+}
+
+func (m *Memory) change(address string, with func(*HostMemory)) {
+	m.mu.Lock()
+	h := m.hosts[address]
+	if h == nil {
+		h = &HostMemory{}
+		m.hosts[address] = h
+	}
+	with(h)
+	m.dirty = true
+	m.mu.Unlock()
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Forget drops every host that keep does not want.
+func (m *Memory) Forget(keep func(address string) bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	before := len(m.hosts)
+	maps.DeleteFunc(m.hosts, func(a string, _ *HostMemory) bool { return !keep(a) })
+	m.dirty = m.dirty || len(m.hosts) != before
+}
+
+// Run writes changes until ctx is done, and then the last ones.
+func (m *Memory) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return m.flush()
+		case <-m.wake:
+		}
+		t := time.NewTimer(memoryDelay)
+		select {
+		case <-ctx.Done():
+		case <-t.C:
+		}
+		t.Stop()
+		if err := m.flush(); err != nil {
+			m.log.Error("remember the state of the hosts", "path", m.path, "error", err)
+		}
+	}
+}
+
+func (m *Memory) flush() error {
+	m.mu.Lock()
+	if !m.dirty {
+		m.mu.Unlock()
+		return nil
+	}
+	data, err := json.Marshal(m.hosts)
+	m.dirty = false
+	m.mu.Unlock()
+	if err == nil {
+		err = atomicfile.Write(m.path, data, 0o600)
+	}
+	if err != nil {
+		m.mu.Lock()
+		m.dirty = true
+		m.mu.Unlock()
+	}
+	return err
+}

@@ -1,0 +1,61 @@
+package events
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+
+	"dtc"
+)
+
+func TestMemorySurvivesRestart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "watch.json")
+	want := HostMemory{Boot: "b1", Unreachable: true, Processes: map[int]ProcessMemory{7: {Start: 99, Boot: "b1", Name: "nginx"}}}
+	synctest.Test(t, func(t *testing.T) {
+		m, err := OpenMemory(path, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- m.Run(ctx) }()
+		m.SetState("10.0.0.7:7701", "b1", dtc.StateUnreachable)
+		m.SetProcess("10.0.0.7:7701", 7, want.Processes[7])
+		m.SetProcess("10.0.0.7:7701", 8, ProcessMemory{})
+		m.DropProcess("10.0.0.7:7701", 8)
+		m.SetState("10.0.0.8:7701", "", dtc.StateReachable)
+		m.Forget(func(a string) bool { return a == "10.0.0.7:7701" })
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	})
+	m, err := OpenMemory(path, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := m.Host("10.0.0.7:7701")
+	if got.Boot != want.Boot || !got.Unreachable || got.Processes[7] != want.Processes[7] || got.Processes[7].ID(7).Start != 99 {
+		t.Errorf("remembered %+v, want %+v", got, want)
+	}
+	if got := m.Host("10.0.0.8:7701"); got.Boot != "" || len(m.hosts) != 1 || len(m.Host("10.0.0.7:7701").Processes) != 1 {
+		t.Errorf("remembers a host that was forgotten: %+v", m.hosts)
+	}
+}
+
+func TestMemoryOfGarbageIsEmpty(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "watch.json")
+	for _, text := range []string{"", "null", "[1]", "{\"a\":", "\x00"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m, err := OpenMemory(path, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		m.SetState("a", "x", dtc.StateReachable) // a nil map would panic
+	}
+}

@@ -1,0 +1,8 @@
+package events
+
+import (
+	"os"
+	"testing"
+)
+
+func checkMode(*testing.T, string, os.FileMode) {}

@@ -1,0 +1,267 @@
+package follow
+
+import (
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// Chain is what stood at one path, one generation after the other, as far as
+// their bytes are still wanted. It serves one goroutine at a time.
+type Chain struct {
+	host *Host
+	path string
+
+	// Generations has the oldest first.
+	Generations []*Generation
+
+	current   *Generation // the one at the path, nil if nothing is there
+	looked    bool        // the path was looked at before
+	existed   int64       // size of the file when the path was first looked at, -1 if there was none
+	floor     int64       // when the first file was made, ns since 1970; 0 if unknown
+	strangers map[Identity]stranger
+	count     int64 // of looks at the family
+	folder    Stamp // of the family's folder, when the strangers were noted
+	at        time.Time
+}
+
+// stranger is a sibling that is none of the chain's: it stood there before the
+// chain began, or is somebody's copy. The key is a light identity.
+type stranger struct {
+	count          int64 // the look at which it was seen first or changed
+	size, modified int64 // as it was then
+}
+
+func (s stranger) like(st Stat) bool { return s.size == st.Size && s.modified == st.Modified }
+
+// maxStrangers bounds what a chain remembers of a folder full of siblings.
+const maxStrangers = 4096
+
+// NewChain returns the chain of the file at path, which need not exist.
+func (h *Host) NewChain(path string) *Chain {
+	return &Chain{host: h, path: path, existed: -1, strangers: map[Identity]stranger{}}
+}
+
+// Path returns the path that the chain is of.
+func (c *Chain) Path() string { return c.path }
+
+// Current returns the generation at the path, nil if nothing is there.
+func (c *Chain) Current() *Generation { return c.current }
+
+// FirstSize returns the size of the file that was there when the path was first
+// looked at, and -1 if there was none.
+func (c *Chain) FirstSize() int64 { return c.existed }
+
+// Looked reports whether the path was looked at.
+func (c *Chain) Looked() bool { return c.looked }
+
+// Held returns the newest generation whose file has the identity id, as far as
+// it can be known without opening it, and nil if there is none.
+func (c *Chain) Held(id Identity) *Generation {
+	for _, g := range slices.Backward(c.Generations) {
+		if g.File != nil && g.File.id.Light() == id.Light() {
+			return g
+		}
+	}
+	return nil
+}
+
+// Sync looks whether another file stands at the path, and appends it and all
+// that came and were rotated since the last look. It reports whether the chain
+// changed. The error is a *Refusal if what stands there may not be followed; a
+// path at which nothing is there is no error.
+func (c *Chain) Sync() (bool, error) {
+	if !c.looked {
+		return c.begin()
+	}
+	if c.current != nil && c.still(c.current.File) {
+		if noted, err := c.noteStrangers(); noted || err != nil {
+			return false, err
+		}
+	}
+	changed := false
+	for range 8 {
+		more, settled, err := c.advance()
+		changed = changed || more
+		if err != nil || settled {
+			return changed, err
+		}
+	}
+	return changed, nil
+}
+
+// still reports whether f is what the path leads to.
+func (c *Chain) still(f *File) bool {
+	same, err := f.At(c.path)
+	return err == nil && same
+}
+
+// begin takes the file that is at the path now. Its siblings were there before.
+func (c *Chain) begin() (bool, error) {
+	f, err := c.host.Open(c.path)
+	if err != nil && !gone(err) {
+		return false, err
+	}
+	c.looked = true
+	if f != nil {
+		if st, err := f.Stat(); err == nil {
+			c.existed = st.Size
+		}
+		c.current, c.floor = c.newGeneration(f), f.id.Birth
+		c.Generations = append(c.Generations, c.current)
+	}
+	_, err = c.noteStrangers()
+	return f != nil, err
+}
+
+// advance makes one step to what is at the path now. It is settled if the path
+// still led there after the family had been read.
+func (c *Chain) advance() (changed, settled bool, err error) {
+	f, err := c.host.Open(c.path)
+	if err != nil && !gone(err) {
+		c.current = nil
+		return false, false, err
+	}
+	known := func(id Identity, _ Stat) bool {
+		_, stranger := c.strangers[id]
+		return stranger || c.older(id) || c.Held(id) != nil || f != nil && f.id.Light() == id
+	}
+	family, ferr := c.host.Family(c.familyPath(f), known)
+	defer family.Close()
+	changed = c.takeSiblings(&family)
+	if f == nil {
+		changed = changed || c.current != nil
+		c.current = nil
+		return changed, true, ignoreGone(ferr)
+	}
+	if g := c.Held(f.id); g != nil {
+		_ = f.Close()
+		changed = changed || c.current != g
+		c.current, f = g, g.File
+	} else {
+		c.current = c.newGeneration(f)
+		c.Generations = append(c.Generations, c.current)
+		changed = true
+	}
+	if b := family.Base(); b != nil && b.File != nil { // it came after f had been opened
+		return changed, false, nil
+	}
+	same, err := f.At(c.path)
+	return changed, same || gone(err), ignoreGone(ferr)
+}
+
+// takeSiblings appends the members of the family that came to be since the last
+// look: they stood at the path and were rotated before anyone looked.
+func (c *Chain) takeSiblings(family *Family) bool {
+	changed := false
+	c.count++
+	fresh := c.freshFolder()
+	for i := range family.Members {
+		m := &family.Members[i]
+		if m.File == nil || m.Name == m.Base {
+			continue
+		}
+		if fresh && m.Stat.Modified < c.at.UnixNano() { // it came with its folder
+			c.note(*m)
+			continue
+		}
+		c.Generations = append(c.Generations, c.newGeneration(m.File))
+		m.File = nil
+		changed = true
+	}
+	return changed
+}
+
+// freshFolder reports whether the family's folder is another one than at the
+// last look.
+func (c *Chain) freshFolder() bool {
+	now, err := StampOf(filepath.Dir(c.familyPath(nil)))
+	return err == nil && now.id != c.folder.id
+}
+
+// familyPath returns the path without symbolic links, as far as it is known.
+func (c *Chain) familyPath(f *File) string {
+	switch {
+	case c.current != nil:
+		return c.current.File.real
+	case f != nil:
+		return f.real
+	case len(c.Generations) > 0 && c.Generations[len(c.Generations)-1].File != nil:
+		return c.Generations[len(c.Generations)-1].File.real
+	default:
+		return c.path
+	}
+}
+
+// noteStrangers remembers the siblings that are there while the path has not
+// changed: a rotation makes none of those. It reports false if the path did
+// change meanwhile.
+func (c *Chain) noteStrangers() (bool, error) {
+	path := c.familyPath(nil)
+	at := time.Now()
+	now, err := StampOf(filepath.Dir(path))
+	if err != nil {
+		return true, ignoreGone(err)
+	}
+	if now == c.folder {
+		c.at = at
+		return true, nil
+	}
+	family, err := c.host.Family(path, func(Identity, Stat) bool { return true })
+	if err != nil {
+		return true, ignoreGone(err)
+	}
+	if c.current != nil && !c.still(c.current.File) {
+		return false, nil
+	}
+	c.at = at
+	c.count++
+	for _, m := range family.Members {
+		if m.Name != m.Base && c.Held(m.ID) == nil && !c.older(m.ID) {
+			c.note(m)
+		}
+	}
+	if family.Stable && now.Settled(c.at) {
+		c.folder = now
+	} else {
+		c.folder = Stamp{id: now.id}
+	}
+	return true, nil
+}
+
+// older reports whether the file is certainly older than the chain: then it need
+// not be remembered.
+func (c *Chain) older(id Identity) bool { return id.Birth != 0 && id.Birth < c.floor }
+
+func (c *Chain) note(m Member) {
+	id := m.ID.Light()
+	s, ok := c.strangers[id]
+	if ok && s.like(m.Stat) || !ok && len(c.strangers) >= maxStrangers {
+		return
+	}
+	c.strangers[id] = stranger{c.count, m.Stat.Size, m.Stat.Modified}
+}
+
+func (c *Chain) newGeneration(f *File) *Generation {
+	return &Generation{Origin: Origin{Identity: f.id, Path: c.path}, File: f, born: c.count}
+}
+
+// gone reports whether err says that there is nothing at a path.
+func gone(err error) bool { return errors.Is(err, fs.ErrNotExist) || isNotDir(err) }
+
+func ignoreGone(err error) error {
+	if gone(err) {
+		return nil
+	}
+	return err
+}
+
+// Take removes g from the chain and returns its file, still open.
+func (c *Chain) Take(g *Generation) *File {
+	f := g.File
+	g.File = nil
+	c.Remove(g)
+	return f
+}

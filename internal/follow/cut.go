@@ -1,0 +1,122 @@
+package follow
+
+import "slices"
+
+// Cut ends g, whose content was destroyed, and appends what its file holds now
+// as a generation of its own. If a sibling proves to be a copy of g, as a
+// rotation by copying leaves it, g goes on in the copy to its end.
+func (c *Chain) Cut(r *Reader, g *Generation) {
+	f := g.File
+	g.File, g.Ended = nil, true
+	if g.Copy || f == nil {
+		if f != nil {
+			_ = f.Close()
+		}
+		return
+	}
+	next := c.newGeneration(f)
+	next.Origin = g.Origin
+	next.Origin.Incarnation++
+	i := slices.Index(c.Generations, g)
+	c.Generations = slices.Insert(c.Generations, i+1, next)
+	if c.current == g {
+		c.current = next
+	}
+	c.findCopy(r, g, f.real)
+	c.count++
+	next.born = c.count
+}
+
+// findCopy looks in the family of path for a copy of g's content.
+func (c *Chain) findCopy(r *Reader, g *Generation, path string) {
+	family, err := c.host.Family(path, func(id Identity, st Stat) bool {
+		s, ok := c.strangers[id] // one that was there before g, and did not change, is a copy of something else
+		return c.Held(id) != nil || ok && s.count <= g.born && s.like(st)
+	})
+	if err != nil {
+		return
+	}
+	defer family.Close()
+	for i := range slices.Backward(family.Members) {
+		m := &family.Members[i]
+		if m.File == nil || m.Name == m.Base || !r.IsCopy(g, m.File, m.Stat.Size) {
+			continue
+		}
+		g.File, g.Copy, m.File = m.File, true, nil
+		g.Seen = max(g.Seen, m.Stat.Size)
+		c.note(*m)
+		return
+	}
+}
+
+// strongHead is how many equal first bytes make two files copies of one
+// another, if the bytes before the position are equal too.
+const strongHead = 1024
+
+// IsCopy reports whether f, of the given size, begins with what was read of g:
+// its head and the bytes before its position, and enough of them to say so.
+func (r *Reader) IsCopy(g *Generation, f *File, size int64) bool {
+	mark := g.Mark
+	if mark.Length == 0 {
+		mark = g.probe
+	}
+	whole := mark.Length > 0 && mark.Offset-int64(mark.Length) <= g.Start
+	if size < mark.Offset || !whole && g.Head.Length < strongHead {
+		return false
+	}
+	head, err := r.holds(f, g.Head)
+	if err != nil || !head {
+		return false
+	}
+	same, err := r.holds(f, mark)
+	return err == nil && same
+}
+
+// Insert puts a generation for f, which the caller proved to be older, before
+// all those of files that came later: before the generation next, at the end if
+// next is nil. The chain owns f from then on.
+func (c *Chain) Insert(f *File, origin Origin, next *Generation) *Generation {
+	g := c.newGeneration(f)
+	g.Origin = origin
+	i := len(c.Generations)
+	if next != nil {
+		i = slices.Index(c.Generations, next)
+	}
+	c.Generations = slices.Insert(c.Generations, i, g)
+	delete(c.strangers, f.id.Light())
+	return g
+}
+
+// Remove forgets g and closes its file.
+func (c *Chain) Remove(g *Generation) {
+	if i := slices.Index(c.Generations, g); i >= 0 {
+		c.Generations = slices.Delete(c.Generations, i, i+1)
+	}
+	if g.File != nil {
+		if st, err := g.File.Stat(); err == nil && st.Links > 0 { // it may be met again under some name
+			c.note(Member{ID: g.File.id, Stat: st})
+		}
+		_ = g.File.Close()
+		g.File = nil
+	}
+	if c.current == g {
+		c.current = nil
+	}
+}
+
+// Close closes every file.
+func (c *Chain) Close() {
+	for len(c.Generations) > 0 {
+		c.Remove(c.Generations[0])
+	}
+}
+
+// Family returns the siblings of the path as they are now. Those that are not
+// of the chain are open; the caller closes them.
+func (c *Chain) Family() (Family, error) {
+	family, err := c.host.Family(c.familyPath(nil), func(id Identity, _ Stat) bool { return c.Held(id) != nil })
+	return family, ignoreGone(err)
+}
+
+// Ignore remembers that a member of the family is none of the chain's.
+func (c *Chain) Ignore(m Member) { c.note(m) }

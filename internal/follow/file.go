@@ -1,0 +1,204 @@
+package follow
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+)
+
+// Stat is what changes of a file.
+type Stat struct {
+	Size     int64
+	Modified int64  // ns since 1970
+	Changed  int64  // ns since 1970, of the inode; 0 where there is none
+	Links    uint64 // names that it has
+}
+
+// File is an open regular file: as long as it is open its bytes stay, also when
+// it has no name any more, and no other file gets its identity.
+type File struct {
+	host   *Host
+	id     Identity
+	real   string   // path at the time of opening, without symbolic links
+	via    []string // folders of the symbolic links that led to it
+	remote bool     // the file system does not tell of changes
+
+	mu     sync.RWMutex // held for reading while handle is in use
+	handle handle
+	closed bool
+}
+
+// Identity returns which file it is.
+func (f *File) Identity() Identity { return f.id }
+
+// Real returns the path that the file had when it was opened, without symbolic
+// links.
+func (f *File) Real() string { return f.real }
+
+// Via returns the folders of the symbolic links that led to the file, nil if
+// there were none.
+func (f *File) Via() []string { return f.via }
+
+// Remote reports whether the file lies on a file system whose changes the
+// system does not tell of, or is not known to.
+func (f *File) Remote() bool { return f.remote }
+
+// ReadAt reads as io.ReaderAt does.
+func (f *File) ReadAt(b []byte, off int64) (int, error) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if f.closed {
+		return 0, os.ErrClosed
+	}
+	return readAt(f.handle, b, off)
+}
+
+// Stat returns the file's present state.
+func (f *File) Stat() (Stat, error) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if f.closed {
+		return Stat{}, os.ErrClosed
+	}
+	return statHandle(f.handle)
+}
+
+// Close releases the descriptor. A second call does nothing.
+func (f *File) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return nil
+	}
+	f.closed = true
+	f.host.open.Add(-1)
+	return closeHandle(f.handle)
+}
+
+// Unwritten reports whether it is certain that no process has the file open for
+// writing. It asks only of a file without a name: asking of another could make
+// its next writer wait.
+func (f *File) Unwritten() bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if f.closed {
+		return false
+	}
+	st, err := statHandle(f.handle)
+	return err == nil && st.Links == 0 && unwritten(f.handle)
+}
+
+// Open opens the regular file at path for reading, wherever symbolic links
+// lead. The error is a *Refusal if what is there may not be followed.
+func (h *Host) Open(path string) (*File, error) {
+	if h.open.Add(1) > h.limit {
+		h.open.Add(-1)
+		return nil, fmt.Errorf("open %s: %w", path, ErrBudget)
+	}
+	f, err := h.openFile(path)
+	if err != nil {
+		h.open.Add(-1)
+		return nil, err
+	}
+	return f, nil
+}
+
+func (h *Host) openFile(path string) (*File, error) {
+	hd, err := openPlain(path)
+	if err == nil {
+		return h.newFile(hd, path)
+	}
+	if !isLink(err) {
+		return nil, err
+	}
+	var last error
+	for range 4 { // a link may change under our feet
+		route, err := resolve(path)
+		if err != nil {
+			return nil, err
+		}
+		if hd, last = openPlain(route.path); last != nil {
+			continue
+		}
+		f, err := h.newFile(hd, route.path)
+		if err != nil {
+			return nil, err
+		}
+		if err := route.allowed(path, f); err != nil {
+			_ = closeHandle(hd)
+			return nil, err
+		}
+		f.via = route.folders
+		return f, nil
+	}
+	return nil, last
+}
+
+func (h *Host) newFile(hd handle, path string) (*File, error) {
+	id, remote, err := identify(hd)
+	if err != nil {
+		_ = closeHandle(hd)
+		return nil, fmt.Errorf("identify %s: %w", path, err)
+	}
+	return &File{host: h, id: id, real: path, remote: remote, handle: hd}, nil
+}
+
+// route is where the symbolic links of a path lead.
+type route struct {
+	path    string
+	folders []string // where the links are
+	owners  []owner  // of the links
+}
+
+const maxLinks = 40
+
+// resolve follows the symbolic links of path, one component after the other.
+func resolve(path string) (route, error) {
+	r := route{path: filepath.VolumeName(path) + string(filepath.Separator)}
+	rest := splitPath(path)
+	for len(rest) > 0 {
+		name := rest[0]
+		rest = rest[1:]
+		at := filepath.Join(r.path, name)
+		target, who, err := readLink(at)
+		if err != nil {
+			return route{}, err
+		}
+		if target == "" {
+			r.path = at
+			continue
+		}
+		if len(r.owners) == maxLinks {
+			return route{}, &Refusal{path, "too many symbolic links"}
+		}
+		r.folders = append(r.folders, r.path)
+		r.owners = append(r.owners, who)
+		if filepath.IsAbs(target) {
+			r.path = filepath.VolumeName(target) + string(filepath.Separator)
+		}
+		rest = append(splitPath(target), rest...)
+	}
+	return r, nil
+}
+
+// allowed reports whether every link on the way to f is root's or belongs to
+// who owns f. Else anybody could have the secrets of others sent.
+func (r *route) allowed(path string, f *File) error {
+	target, err := ownerOf(f.handle)
+	if err != nil {
+		return fmt.Errorf("read the owner of %s: %w", r.path, err)
+	}
+	for _, o := range r.owners {
+		if !o.trusted() && o != target {
+			return &Refusal{path, "a symbolic link to it belongs neither to root nor to the owner of the file"}
+		}
+	}
+	return nil
+}
+
+func splitPath(path string) []string {
+	path = strings.TrimPrefix(filepath.Clean(path), filepath.VolumeName(path))
+	return strings.FieldsFunc(path, func(r rune) bool { return r == filepath.Separator })
+}

@@ -1,0 +1,93 @@
+package follow
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+
+	"dtc"
+)
+
+// Resume sets g to the state that a copy of it has, if g's file begins with
+// what was copied. It returns ErrCut if it does not; g.Low then is the file's
+// size, if that is less than the position.
+func (r *Reader) Resume(g *Generation, s dtc.GenerationState) error {
+	if g.File == nil {
+		return ErrCut
+	}
+	st, err := g.File.Stat()
+	if err != nil {
+		return err
+	}
+	if st.Size < s.Position {
+		g.Low = st.Size
+		return ErrCut
+	}
+	head, ok, err := r.proves(g.File, s.Start+int64(s.HeadLen), s.HeadLen, s.Head)
+	if err != nil || !ok {
+		return cut(err)
+	}
+	mark, ok, err := r.proves(g.File, s.Position, s.MarkerLen, s.Marker)
+	if err != nil || !ok {
+		return cut(err)
+	}
+	g.Start, g.Head, g.Mark, g.probe = s.Start, head, mark, Mark{}
+	g.Low, g.Seen, g.proven = s.Position, st.Size, false
+	if int64(s.MarkerLen) < min(dtc.MarkerSize, s.Position-s.Start) {
+		return r.ResumeAt(g, s.Position)
+	}
+	return nil
+}
+
+// Proves reports whether f begins with what a copy in the state s holds, and
+// whether that is enough to say that f is a copy of the same content, though
+// it is another file.
+func (r *Reader) Proves(f *File, s dtc.GenerationState) bool {
+	st, err := f.Stat()
+	whole := s.HeadLen > 0 && s.Position-s.Start <= int64(s.HeadLen)
+	if err != nil || st.Size < s.Position || !whole && s.HeadLen < strongHead {
+		return false
+	}
+	_, head, err := r.proves(f, s.Start+int64(s.HeadLen), s.HeadLen, s.Head)
+	if err != nil || !head {
+		return false
+	}
+	_, mark, err := r.proves(f, s.Position, s.MarkerLen, s.Marker)
+	return err == nil && mark
+}
+
+// Assume sets the position to what a copy of g says, without any proof: the
+// next look will tell.
+func (g *Generation) Assume(s dtc.GenerationState) {
+	g.Start, g.Mark, g.probe, g.proven = s.Start, Mark{Offset: s.Position}, Mark{}, false
+}
+
+// Restart makes g, of which a copy has other content than its file has now, a
+// new incarnation that is read from the beginning.
+func (g *Generation) Restart(incarnation uint64) {
+	g.Origin.Incarnation = incarnation
+	g.Start, g.Mark, g.Head, g.probe, g.Low, g.proven = 0, Mark{}, Mark{}, Mark{}, 0, false
+}
+
+// Hash returns the SHA-256 of the bytes [from, to) of f, and up to where there
+// were any. It asks goOn now and then whether to go on.
+func Hash(f *File, from, to int64, goOn func() error) (sum []byte, end int64, err error) {
+	h := sha256.New()
+	buf := make([]byte, 64<<10)
+	for end = from; end < to; {
+		if err := goOn(); err != nil {
+			return nil, end, err
+		}
+		n, err := f.ReadAt(buf[:min(int64(len(buf)), to-end)], end)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, end, fmt.Errorf("read %s: %w", f.real, err)
+		}
+		if n == 0 {
+			break
+		}
+		_, _ = h.Write(buf[:n])
+		end += int64(n)
+	}
+	return h.Sum(nil), end, nil
+}

@@ -1,0 +1,212 @@
+package logs
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"math"
+
+	"dtc"
+)
+
+// piece is a range of a generation that the data file holds.
+type piece struct{ source, physical, n int64 }
+
+// pieces returns where the data file holds a generation, ascending in the
+// source and without overlap. What is missing was never there (a gap), or
+// somebody removed it.
+func (c *replica) pieces(number uint64) []piece {
+	var out []piece
+	for i, x := range c.extents {
+		if x.generation != number {
+			continue
+		}
+		end := c.length
+		if i+1 < len(c.extents) {
+			end = c.extents[i+1].base
+		}
+		// A later extent says it anew from its source position on.
+		for len(out) > 0 && out[len(out)-1].source >= x.source {
+			out = out[:len(out)-1]
+		}
+		if n := len(out); n > 0 {
+			out[n-1].n = min(out[n-1].n, x.source-out[n-1].source)
+		}
+		n := min(end-x.base, x.have)
+		if x.file != c.files {
+			n = 0
+		}
+		if n > 0 {
+			out = append(out, piece{x.source, x.physical, n})
+		}
+	}
+	return out
+}
+
+// errMissing says that the copy does not hold a range whole.
+var errMissing = errors.New("the copy does not hold these bytes any more")
+
+// rangeReader reads [from, to) of a generation out of a data file.
+func rangeReader(data io.ReaderAt, pieces []piece, from, to int64) (io.Reader, error) {
+	var parts []io.Reader
+	for _, p := range pieces {
+		if from >= to {
+			break
+		}
+		if p.source > from {
+			break
+		}
+		if skip := from - p.source; skip < p.n {
+			n := min(p.n-skip, to-from)
+			parts = append(parts, io.NewSectionReader(data, p.physical+skip, n))
+			from += n
+		}
+	}
+	if from < to {
+		return nil, errMissing
+	}
+	return io.MultiReader(parts...), nil
+}
+
+// hashRange returns the SHA-256 of [from, to) of a generation.
+func hashRange(data io.ReaderAt, pieces []piece, from, to int64) (sum [sha256.Size]byte, err error) {
+	r, err := rangeReader(data, pieces, from, to)
+	if err != nil {
+		return sum, err
+	}
+	h := sha256.New()
+	n, err := io.Copy(h, r)
+	if err == nil && n < to-from {
+		err = io.ErrUnexpectedEOF
+	}
+	return [sha256.Size]byte(h.Sum(sum[:0])), err
+}
+
+// proveRange returns the proof of [from, to), none where the copy does not
+// hold it.
+func (c *replica) proveRange(pieces []piece, from, to int64) proof {
+	if c.data == nil || to <= from {
+		return proof{}
+	}
+	sum, err := hashRange(c.data, pieces, from, to)
+	if err != nil {
+		return proof{}
+	}
+	p := proof{len: int(to - from)}
+	copy(p.hash[:], sum[:])
+	return p
+}
+
+// prove brings the head and the marker of a generation up to its position, as
+// far as the copy still has the bytes.
+func (c *replica) prove(g *generation) {
+	headed := g.head.len == int(min(g.position-g.start, dtc.HeadSize))
+	marked := g.markAt == g.position && g.marker.len > 0
+	if headed && marked {
+		return
+	}
+	pieces := c.pieces(g.number)
+	if !headed {
+		if h := c.proveRange(pieces, g.start, min(g.position, g.start+dtc.HeadSize)); h.len > g.head.len {
+			g.head = h
+		}
+	}
+	if marked {
+		return
+	}
+	g.markAt = g.position
+	g.marker = c.proveRange(pieces, whole(pieces, g.position), g.position)
+}
+
+// moveTo sets the position of a generation. What was proven of bytes that are
+// taken back no longer is.
+func (g *generation) moveTo(position int64) {
+	if position < g.position {
+		g.marker = proof{}
+		if int64(g.head.len) > position-g.start {
+			g.head = proof{}
+		}
+	}
+	g.position = position
+}
+
+// whole returns how far back from a position the copy holds everything, at
+// most [dtc.MarkerSize].
+func whole(pieces []piece, position int64) int64 {
+	from := position
+	for i := len(pieces) - 1; i >= 0 && position-from < dtc.MarkerSize; i-- {
+		p := pieces[i]
+		if p.source >= from {
+			continue
+		}
+		if p.source+p.n < from {
+			break
+		}
+		from = p.source
+	}
+	return max(from, position-dtc.MarkerSize)
+}
+
+// proveLast proves the receiving generation while its bytes are still there.
+func (c *replica) proveLast() {
+	if g := c.receiving(); g != nil {
+		c.prove(g)
+	}
+}
+
+// states returns what the copy holds of its generations: all that are not
+// sealed and the newest sealed ones.
+func (c *replica) states() []dtc.GenerationState {
+	all := c.generations
+	drop := max(len(all)-dtc.MaxGenerations, 0)
+	out := make([]dtc.GenerationState, 0, len(all)-drop)
+	for _, g := range all {
+		if drop > 0 && g.sealed() {
+			drop--
+			continue
+		}
+		c.prove(g)
+		out = append(out, dtc.GenerationState{
+			Generation: g.number, Identity: g.identity, Start: g.start, Position: g.position,
+			Durable: c.durablePosition(g), Sum: g.sum,
+			HeadLen: g.head.len, Head: g.head.hash, MarkerLen: g.marker.len, Marker: g.marker.hash,
+			Sealed: g.sealed(),
+		})
+	}
+	if n := len(out); n > dtc.MaxGenerations {
+		out = out[n-dtc.MaxGenerations:]
+	}
+	return out
+}
+
+// durablePosition returns up to where a generation is safe from a power loss.
+func (c *replica) durablePosition(g *generation) int64 {
+	if g != c.receiving() {
+		return g.position // each switch makes it so
+	}
+	return min(g.position, c.position(c.durableBase()))
+}
+
+// unlimited is the end of a range that goes as far as there is.
+const unlimited = math.MaxInt64
+
+// hash returns the short hash of b.
+func hash(b []byte) (h dtc.Hash) {
+	sum := sha256.Sum256(b)
+	copy(h[:], sum[:])
+	return h
+}
+
+// contextReader stops reading when its context is done.
+type contextReader struct {
+	ctx context.Context //nolint:containedctx // io.ReaderAt has no place for it
+	io.ReaderAt
+}
+
+func (r contextReader) ReadAt(b []byte, at int64) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.ReaderAt.ReadAt(b, at)
+}

@@ -1,0 +1,334 @@
+package logs
+
+import (
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path"
+	"time"
+
+	"dtc"
+)
+
+// replica is one copy with its side record, loaded: the files and what they
+// say. Its stream's mutex guards it. After an error of any method but the
+// reading ones it is thrown away and loaded anew: the disk is the truth.
+type replica struct {
+	model
+	place
+
+	side    *os.File  // locked
+	data    *os.File  // nil: there is no copy yet, or it was removed
+	journal int64     // length of the side record
+	synced  int64     // of it is safe from a power loss
+	slots   [2]uint64 // numbers of the newest durable and live slot
+
+	length  int64  // logical: bytes that the stream has had
+	size    int64  // of the data file, as it must be
+	suspect int64  // bytes at the end of size that a power loss may have spoiled, not counted in length
+	durable slot   // the newest durable mark
+	epoch   uint64 // of the connection that has the stream
+	unsure  bool   // no boot record of this boot yet: a live slot would not count
+	fresh   bool   // the folder's entries are not safe yet
+	looked  time.Time
+
+	compacted int64     // length of the journal after its last compaction
+	dirty     time.Time // since when there is something to make durable; zero: nothing
+	buf       []byte
+}
+
+// place says where a replica lies and in what surroundings.
+type place struct {
+	root   *os.Root
+	folder string
+	alias  string
+	boot   string // id of this boot of the monitor, "" if unknown
+	now    func() time.Time
+}
+
+func (p *place) dataPath() string { return path.Join(p.folder, p.alias) }
+func (p *place) sidePath() string { return path.Join(p.folder, sideName(p.alias)) }
+
+// receiving returns the generation whose bytes come at the end, nil at first.
+func (c *replica) receiving() *generation {
+	if c.last.seq == 0 {
+		return nil
+	}
+	return c.find(c.last.generation)
+}
+
+// append adds bytes of g that follow its position and returns how many the
+// copy has taken. Bytes that it took are taken even if there is an error.
+func (c *replica) append(g *generation, data []byte) (int, error) {
+	if err := c.ready(); err != nil {
+		return 0, err
+	}
+	taken := 0
+	if c.suspect > 0 {
+		n, err := c.compare(g, data)
+		if err != nil || n == len(data) {
+			return n, err
+		}
+		taken, data = n, data[n:]
+	}
+	if c.receiving() != g {
+		if err := c.switchTo(g, g.position); err != nil {
+			return taken, err
+		}
+	}
+	if err := c.confirm(); err != nil {
+		return taken, err
+	}
+	if err := c.noteArrival(); err != nil {
+		return taken, err
+	}
+	n, err := c.write(g, data)
+	return taken + n, err
+}
+
+// write appends to the data file, between a live slot that says what is about
+// to happen and a look at what did.
+func (c *replica) write(g *generation, data []byte) (int, error) {
+	if err := c.writeLive(int64(len(data))); err != nil {
+		return 0, err
+	}
+	_, err := c.data.Write(data)
+	st, statErr := statOf(c.data)
+	if statErr != nil {
+		return 0, errors.Join(err, statErr)
+	}
+	n := min(max(st.size-c.size, 0), int64(len(data)))
+	if st.size < c.size || st.size > c.size+int64(len(data)) {
+		return c.writeRaced(g, data, st.size)
+	}
+	c.size += n
+	c.advance(g, data[:n])
+	if err == nil && n < int64(len(data)) {
+		err = io.ErrShortWrite
+	}
+	return int(n), err
+}
+
+// writeRaced is the end of a write during which somebody else changed the
+// length of the data file: it finds where the bytes are.
+func (c *replica) writeRaced(g *generation, data []byte, size int64) (int, error) {
+	n := int64(len(data))
+	what, physical := changeCut, size-n
+	if size > c.size {
+		what = changeGrown
+		if c.holds(c.size, data) {
+			physical = c.size // theirs came after ours
+		}
+	}
+	if physical < 0 || !c.holds(physical, data) {
+		// They went with the rest: they have been in the copy, so they do not
+		// come again.
+		physical = max(size-n, 0)
+	}
+	c.size = physical
+	if err := c.adopt(what); err != nil {
+		return 0, err
+	}
+	c.size = physical + n
+	c.advance(g, data)
+	if size == c.size {
+		return len(data), nil
+	}
+	c.size = size
+	return len(data), c.adopt(changeGrown)
+}
+
+// holds tells whether the data file has these bytes at a place.
+func (c *replica) holds(physical int64, data []byte) bool {
+	have := make([]byte, len(data))
+	_, err := c.data.ReadAt(have, physical)
+	return err == nil && string(have) == string(data)
+}
+
+// advance counts bytes of the receiving generation that are in the data file.
+func (c *replica) advance(g *generation, data []byte) {
+	if len(data) == 0 {
+		return
+	}
+	c.length += int64(len(data))
+	g.sum = crc32.Update(g.sum, castagnoli, data)
+	g.position = c.position(c.length)
+	c.touch()
+}
+
+// touch notes that there is something to make durable.
+func (c *replica) touch() {
+	if c.dirty.IsZero() {
+		c.dirty = c.now()
+	}
+}
+
+// switchTo makes g the receiving generation from a source position on. What
+// the copy holds is made durable before, the new extent before any byte comes.
+func (c *replica) switchTo(g *generation, source int64, also ...entry) error {
+	if c.suspect > 0 {
+		if err := c.cutSuspect(); err != nil {
+			return err
+		}
+	}
+	if err := c.settle(); err != nil {
+		return err
+	}
+	if r := c.receiving(); r != nil && r != g {
+		c.prove(r)
+		also = append(also, r)
+	}
+	g.moveTo(source)
+	c.prove(g)
+	also = append(also, g, &extentEntry{
+		seq: c.last.seq + 1, epoch: c.epoch, base: c.length, physical: c.size,
+		generation: g.number, source: source, sum: g.sum,
+	})
+	return c.commit(also...)
+}
+
+// commit writes records and makes them safe; afterwards the copy is durable
+// up to its end, which the caller has seen to.
+func (c *replica) commit(entries ...entry) error {
+	if err := c.record(entries...); err != nil {
+		return err
+	}
+	return c.syncSide()
+}
+
+// settle makes every byte of the data file durable.
+func (c *replica) settle() error {
+	if c.data == nil || c.length == c.durableBase() {
+		return nil
+	}
+	if err := syncData(c.data); err != nil {
+		return &syncError{err}
+	}
+	return nil
+}
+
+// durableBase returns the logical position up to which the copy is safe from
+// a power loss: that of the newest mark, or of an extent that is newer.
+func (c *replica) durableBase() int64 {
+	if c.durable.extent == c.last.seq {
+		return max(c.durable.base, c.last.base)
+	}
+	return c.last.base
+}
+
+// syncError is a failed fsync: what was written since the last durable mark
+// may be lost although the page cache shows it.
+type syncError struct{ err error }
+
+func (e *syncError) Error() string { return e.err.Error() }
+func (e *syncError) Unwrap() error { return e.err }
+
+// record appends records to the journal and applies them.
+func (c *replica) record(entries ...entry) error {
+	c.buf = c.buf[:0]
+	for _, e := range entries {
+		c.buf = appendRecord(c.buf, e)
+	}
+	if _, err := c.side.WriteAt(c.buf, c.journal); err != nil {
+		return errors.Join(err, c.side.Truncate(c.journal))
+	}
+	c.journal += int64(len(c.buf))
+	for _, e := range entries {
+		if err := e.applyTo(&c.model); err != nil {
+			return fmt.Errorf("write %s: %w", c.sidePath(), err)
+		}
+	}
+	return nil
+}
+
+// syncSide makes the side record safe from a power loss, and the names in the
+// folder if they are new.
+func (c *replica) syncSide() error {
+	length := c.journal
+	if err := syncData(c.side); err != nil {
+		return &syncError{err}
+	}
+	c.synced = length
+	if c.fresh {
+		if err := syncDir(c.root, c.folder); err != nil {
+			return err
+		}
+		c.fresh = false
+	}
+	return nil
+}
+
+// writeLive says that n bytes are about to be appended.
+func (c *replica) writeLive(n int64) error {
+	s := slot{boots: c.boots, extent: c.last.seq, base: c.length, physical: c.size, writing: n}
+	if g := c.receiving(); g != nil {
+		s.sum = g.sum
+	}
+	return c.writeSlot(live, &s)
+}
+
+// The two kinds of slots.
+const (
+	durable = iota
+	live
+)
+
+// slotAt returns where the slot with a number of its kind lies.
+func slotAt(kind int, seq uint64) int64 {
+	return [...]int64{durableAt, liveAt}[kind] + slotSize*int64(seq%2)
+}
+
+// writeSlot writes a slot over the older one of its kind.
+func (c *replica) writeSlot(kind int, s *slot) error {
+	c.slots[kind]++
+	s.seq, s.synced = c.slots[kind], c.synced
+	c.buf = s.encode(c.buf)
+	_, err := c.side.WriteAt(c.buf, slotAt(kind, s.seq))
+	return err
+}
+
+// confirm writes the first boot record of this boot, so that live slots count.
+func (c *replica) confirm() error {
+	if !c.unsure {
+		return nil
+	}
+	key, _, err := keyOf(c.data)
+	if err != nil {
+		return err
+	}
+	c.boots++ // the slot belongs to the record that follows it
+	err = c.writeLive(0)
+	c.boots--
+	if err != nil {
+		return err
+	}
+	if err := c.record(&bootEntry{c.place.boot, key, true}); err != nil {
+		return err
+	}
+	c.unsure = false
+	return nil
+}
+
+// noteArrival writes down when the bytes that come now arrived.
+func (c *replica) noteArrival() error {
+	if now := c.now().Unix(); now != c.lastArrival.time {
+		return c.record(&markEntry{arrival{c.length, now, 1}})
+	}
+	return nil
+}
+
+// event writes down what is to be told of the stream.
+func (c *replica) event(state dtc.State, from, to *int64, reason string) *eventEntry {
+	return &eventEntry{c.eventSeq + 1, c.now(), state, from, to, reason}
+}
+
+// close gives the files back.
+func (c *replica) close() error {
+	var err error
+	if c.data != nil {
+		err = c.data.Close()
+	}
+	return errors.Join(err, c.side.Close())
+}

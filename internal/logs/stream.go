@@ -1,0 +1,274 @@
+package logs
+
+import (
+	"container/list"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"sync"
+
+	"dtc"
+)
+
+// stream is one alias of one agent. Its replica is loaded when it is needed
+// and let go when others are needed more.
+type stream struct {
+	store *Store
+	place
+	peer string // id of the agent; "" if the side record cannot be read
+
+	mu      sync.Mutex // guards what follows
+	id      string     // of the stream, "" until it is made
+	c       *replica   // nil: not loaded
+	made    bool       // it has a side record
+	damage  error      // its side record cannot be used
+	trust   trustMode
+	epoch   uint64
+	owner   *attachment // the connection that has it, nil if none has
+	pause   string      // why the stream waits, "" if it does not
+	hushed  bool        // a pause was told, and its end was not
+	missed  bool        // a frame that is not repeated was dropped in a pause
+	muted   int         // events that were not told one by one
+	source  sourceSize
+	element *list.Element // in the store's loaded, guarded by the store's mutex
+	syncing bool          // a syncer has its files in hand
+}
+
+// sourceSize is what the agent last told of the size of its source.
+type sourceSize struct {
+	generation uint64
+	size       int64
+	later      int64 // bytes of later generations
+	known      bool
+}
+
+// readHead reads the header of a side record.
+func readHead(root *os.Root, folder, alias string) (*headerEntry, error) {
+	f, err := openPlain(root, folder+"/"+sideName(alias), os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // nothing was written
+	b, err := io.ReadAll(io.NewSectionReader(f, 0, journalStart+4096))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) < journalStart+recordHead {
+		return nil, errUnfinished
+	}
+	if string(b[:slotSize]) != string(encodeSuper()) {
+		_, err := parseSide(b, withoutArrivals) // it says what is wrong
+		return nil, errors.Join(err, errDamaged)
+	}
+	body, _, ok := cutRecord(b[journalStart:])
+	if !ok {
+		return nil, fmt.Errorf("%w: its header", errDamaged)
+	}
+	e, err := decodeEntry(body)
+	if err != nil {
+		return nil, fmt.Errorf("%w: its header", errDamaged)
+	}
+	h, ok := e.(*headerEntry)
+	if !ok {
+		return nil, fmt.Errorf("%w: it has no header", errDamaged)
+	}
+	return h, nil
+}
+
+// open returns the replica, loaded if need be. The stream's mutex is held. It
+// answers fs.ErrNotExist for a stream that was never made.
+func (st *stream) open() (*replica, error) {
+	if st.damage != nil {
+		return nil, st.damage
+	}
+	if st.c == nil {
+		if !st.made {
+			return nil, fs.ErrNotExist
+		}
+		st.store.makeRoom()
+		c, err := load(st.place, st.trust)
+		if err != nil {
+			return nil, err
+		}
+		st.loaded(c)
+	}
+	st.store.used(st)
+	st.c.epoch = st.epoch
+	return st.c, nil
+}
+
+func (st *stream) loaded(c *replica) {
+	st.c, st.trust = c, trust
+	st.after(c)
+}
+
+// after hands over what a change of the replica left to do.
+func (st *stream) after(c *replica) {
+	if !c.dirty.IsZero() {
+		st.store.enqueue(st, c)
+	}
+	if len(c.events) > 0 {
+		st.store.teller.add(st)
+	}
+}
+
+// make writes the side record of a new stream.
+func (st *stream) make() error {
+	if err := makeFolder(st.root, st.folder); err != nil {
+		return err
+	}
+	id := make([]byte, 8)
+	if _, err := rand.Read(id); err != nil {
+		return err
+	}
+	header := &headerEntry{formatVersion, hex.EncodeToString(id), st.peer, st.alias, st.now()}
+	boot := &bootEntry{boot: st.boot, kept: true}
+	if err := createSide(&st.place, encodeSide([]entry{header, boot})); err != nil {
+		return err
+	}
+	st.id, st.made = header.id, true
+	return nil
+}
+
+// createSide writes a first side record. Nothing depends on it until its first
+// extent makes it safe.
+func createSide(p *place, image []byte) error {
+	temporary := p.sidePath() + ".tmp"
+	if err := p.root.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := createPlain(p.root, temporary, os.O_RDWR)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(image)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return p.root.Rename(temporary, p.sidePath())
+}
+
+// update changes the replica. If that fails the replica is thrown away, and
+// the stream waits.
+func (st *stream) update(f func(*replica) error) error {
+	c, err := st.open()
+	if err == nil {
+		err = f(c)
+	}
+	if err != nil {
+		st.fail(err)
+		return err
+	}
+	st.after(c)
+	return nil
+}
+
+// fail throws the replica away after an error: the disk is the truth.
+func (st *stream) fail(err error) {
+	if _, ok := errors.AsType[*syncError](err); ok {
+		st.trust = distrust
+	}
+	st.drop()
+	if errors.Is(err, errDamaged) || errors.Is(err, errNewer) {
+		st.damage = err
+		st.store.tellDamage(st)
+		return
+	}
+	st.wait(reasonOf(err))
+}
+
+// drop lets the replica go as it is.
+func (st *stream) drop() {
+	c := st.c
+	if c == nil {
+		return
+	}
+	st.c = nil
+	st.store.unused(st)
+	if st.syncing {
+		return // whoever has the files in hand closes them
+	}
+	if err := c.close(); err != nil {
+		st.store.log.Warn("close copy", "copy", st.dataPath(), "error", err)
+	}
+}
+
+// release makes the replica durable and lets it go.
+func (st *stream) release() {
+	if st.c == nil || st.syncing {
+		return
+	}
+	if err := st.c.makeDurable(); err != nil {
+		st.fail(err)
+		return
+	}
+	st.drop()
+}
+
+// used marks a stream as the one used last.
+func (s *Store) used(st *stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if st.element == nil {
+		st.element = s.loaded.PushFront(st)
+		return
+	}
+	s.loaded.MoveToFront(st.element)
+}
+
+// unused takes a stream off the list of the loaded ones.
+func (s *Store) unused(st *stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if st.element != nil {
+		s.loaded.Remove(st.element)
+		st.element = nil
+	}
+}
+
+// makeRoom lets the streams go that were not used for the longest time, until
+// one more may be loaded. One that is in use is passed over, so that for a
+// moment there may be a few more.
+func (s *Store) makeRoom() {
+	for range 4 {
+		victims := s.victims()
+		if len(victims) == 0 {
+			return
+		}
+		for _, st := range victims {
+			if st.mu.TryLock() {
+				st.release()
+				st.mu.Unlock()
+			}
+		}
+	}
+}
+
+// victims returns the streams that are too many, a few more so that not every
+// load has to look.
+func (s *Store) victims() []*stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	over := s.loaded.Len() + 1 - s.opts.MaxOpen
+	if over <= 0 {
+		return nil
+	}
+	over += s.opts.MaxOpen / 32
+	var out []*stream
+	for e := s.loaded.Back(); e != nil && len(out) < over; e = e.Prev() {
+		out = append(out, e.Value.(*stream))
+	}
+	return out
+}
+
+// newEvent fills in what every event of a stream has.
+func (st *stream) newEvent(id string, e *eventEntry) dtc.Event {
+	return dtc.Event{
+		ID: id, Time: e.time, Kind: dtc.EventLog, State: e.state,
+		Alias: st.alias, From: e.from, To: e.to, Reason: e.reason,
+	}
+}

@@ -1,0 +1,203 @@
+package logs
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// syncAt is how many bytes of one stream wait at most for the next round.
+const syncAt = 8 << 20
+
+// syncWorkers is how many streams are made durable at a time: more would only
+// queue in the disk.
+const syncWorkers = 4
+
+// syncer is the group commit: streams wait in the order in which they got
+// bytes that are not durable yet.
+type syncer struct {
+	mu    sync.Mutex
+	queue []*stream // each once
+	in    map[*stream]bool
+	due   time.Time // of the first; zero: at once
+	wake  chan struct{}
+}
+
+// enqueue has a stream made durable soon. The stream's mutex is held.
+func (s *Store) enqueue(st *stream, c *replica) {
+	q := &s.syncer
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.in == nil {
+		q.in = map[*stream]bool{}
+	}
+	if !q.in[st] {
+		q.in[st] = true
+		q.queue = append(q.queue, st)
+		if len(q.queue) == 1 {
+			q.due = s.opts.Now().Add(s.opts.SyncEvery)
+			signal(q.wake)
+		}
+	}
+	if c.length-c.durableBase() >= syncAt && !q.due.IsZero() {
+		q.due = time.Time{}
+		signal(q.wake)
+	}
+}
+
+// take returns the streams that wait, or when to look again.
+func (q *syncer) take(now time.Time) (batch []*stream, wait time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.queue) == 0 {
+		return nil, time.Hour
+	}
+	if wait := q.due.Sub(now); wait > 0 {
+		return nil, wait
+	}
+	batch, q.queue = q.queue, nil
+	clear(q.in)
+	return batch, 0
+}
+
+// runSyncer makes the streams durable that wait, until ctx is done.
+func (s *Store) runSyncer(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		batch, wait := s.syncer.take(s.opts.Now())
+		if len(batch) > 0 {
+			s.syncAll(batch)
+			continue
+		}
+		timer.Reset(wait)
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-s.syncer.wake:
+		}
+	}
+}
+
+// syncAll makes streams durable, a few at a time.
+func (s *Store) syncAll(batch []*stream) {
+	work := make(chan *stream)
+	var wg sync.WaitGroup
+	for range min(syncWorkers, len(batch)) {
+		wg.Go(func() {
+			for st := range work {
+				s.syncStream(st)
+			}
+		})
+	}
+	for _, st := range batch {
+		work <- st
+	}
+	close(work)
+	wg.Wait()
+}
+
+// syncStream makes what a stream has durable, without keeping its writer
+// waiting, and acknowledges it.
+func (s *Store) syncStream(st *stream) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	c := st.c
+	if c == nil || c.dirty.IsZero() || st.syncing {
+		return
+	}
+	st.syncing = true
+	err := c.sync(&st.mu)
+	st.syncing = false
+	if st.c != c { // thrown away in the meantime
+		if err := c.close(); err != nil {
+			s.log.Warn("close copy", "copy", st.dataPath(), "error", err)
+		}
+		return
+	}
+	if err == nil && c.bloated() {
+		err = c.compact()
+	}
+	if err != nil {
+		s.log.Error("make copy durable", "copy", st.dataPath(), "error", err)
+		st.fail(err)
+		return
+	}
+	if !c.dirty.IsZero() {
+		s.enqueue(st, c)
+	}
+	if st.owner != nil && c.last.seq > 0 {
+		st.owner.ack(c.last.generation)
+	}
+}
+
+// mark returns the durable slot for the present end.
+func (c *replica) mark() slot {
+	m := slot{boots: c.boots, extent: c.last.seq, base: c.length, physical: c.size - c.suspect}
+	if g := c.receiving(); g != nil {
+		c.prove(g)
+		m.sum, m.marker = g.sum, g.marker
+	}
+	return m
+}
+
+// unlocker is a mutex that is given up for the time of an fsync. A nil one is
+// not.
+type unlocker interface {
+	Lock()
+	Unlock()
+}
+
+// sync makes data and record durable and writes the mark that says so. It
+// gives the lock up while the disk works.
+func (c *replica) sync(lock unlocker) error {
+	m := c.mark()
+	c.dirty = time.Time{}
+	data, side := c.data, c.side
+	if data != nil && m.base != c.durableBase() {
+		lock.Unlock()
+		err := syncData(data)
+		lock.Lock()
+		if err != nil {
+			return &syncError{err}
+		}
+	}
+	if m.extent == c.last.seq && m.extent > 0 {
+		if err := c.writeSlot(durable, &m); err != nil {
+			return err
+		}
+	}
+	length, fresh := c.journal, c.fresh
+	lock.Unlock()
+	err := syncData(side)
+	if err == nil && fresh {
+		err = syncDir(c.root, c.folder)
+	}
+	lock.Lock()
+	if err != nil {
+		return &syncError{err}
+	}
+	c.synced = max(c.synced, length)
+	if fresh {
+		c.fresh = false
+	}
+	if m.extent == c.last.seq {
+		c.durable = m
+	}
+	return nil
+}
+
+// nothing is an unlocker for who keeps the lock.
+type nothing struct{}
+
+func (nothing) Lock()   {}
+func (nothing) Unlock() {}
+
+// makeDurable is sync for a caller that keeps the lock.
+func (c *replica) makeDurable() error {
+	if c.dirty.IsZero() {
+		return nil
+	}
+	return c.sync(nothing{})
+}

@@ -1,0 +1,36 @@
+package ship
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+
+	"dtc"
+	"dtc/internal/follow"
+)
+
+// rule is one File with what is needed to apply it.
+type rule struct {
+	File
+	glob *follow.Globber // nil if Path is a plain path
+}
+
+// alias returns the alias that the rule gives to the file at path.
+func (r *rule) alias(path string) string {
+	if r.glob == nil {
+		return r.Alias
+	}
+	return strings.NewReplacer("{name}", filepath.Base(path), "{dir}", filepath.Base(filepath.Dir(path))).Replace(r.Alias)
+}
+
+// fold makes equal the aliases that are one.
+func fold(alias string) string { return strings.ToLower(alias) }
+
+// checkLength is the check of aliases if Options has none: what the protocol
+// cannot carry. The monitor refuses what else is wrong.
+func checkLength(alias string) error {
+	if alias == "" || len(alias) > dtc.MaxAlias {
+		return errors.New("it is empty or too long")
+	}
+	return nil
+}

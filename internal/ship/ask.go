@@ -1,0 +1,114 @@
+package ship
+
+import (
+	"bytes"
+	"fmt"
+
+	"dtc"
+	"dtc/internal/follow"
+)
+
+// question is what this side asked the monitor: whether its copy of sh begins
+// with the bytes that are left of the source.
+type question struct {
+	st   *stream
+	sh   *shipment
+	end  int64
+	file *follow.File
+}
+
+// ask asks for the hash of the copy of sh up to end; the caller holds st's
+// lock.
+func (x *session) ask(st *stream, sh *shipment, end int64) {
+	x.asked++
+	sh.asking = x.asked
+	x.asks[x.asked] = &question{st, sh, end, sh.File}
+	x.send(st, dtc.Frame{Kind: dtc.FrameAsk, ID: x.asked, Generation: sh.number, Offset: sh.Start, End: end})
+}
+
+// answered compares the monitor's hash with that of the source, beside the
+// rounds.
+func (x *session) answered(f *dtc.Frame) error {
+	q := x.asks[f.ID]
+	if q == nil {
+		return nil
+	}
+	delete(x.asks, f.ID)
+	if f.Text != "" || f.End != q.end || len(f.Data) == 0 {
+		return x.decide(q, f.ID, false)
+	}
+	x.jobs.Go(func() {
+		sum, end, err := follow.Hash(q.file, q.sh.Start, q.end, x.ctx)
+		equal := err == nil && end == q.end && bytes.Equal(sum, f.Data)
+		x.deposit(message{apply: func() error { return x.decide(q, f.ID, equal) }})
+	})
+	return nil
+}
+
+// decide ends a question: the source goes on where it was cut, or what is in
+// it now is something else.
+func (x *session) decide(q *question, id uint64, equal bool) error {
+	st, sh := q.st, q.sh
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.session != x || !st.granted || sh.asking != id || st.shipments[sh.Generation] != sh {
+		return nil
+	}
+	sh.asking = 0
+	if equal {
+		x.log.Info("a followed file lost its end", "path", st.path, "alias", st.alias, "from", sh.Position(), "to", q.end)
+		x.send(st, dtc.Frame{
+			Kind: dtc.FrameRewind, Generation: sh.number, Offset: q.end,
+			Text: clip(fmt.Sprintf("%s lost its end: it had %d bytes, and %d are left", st.path, sh.Position(), q.end)),
+		})
+	} else {
+		st.refute(sh.number)
+	}
+	x.reattach(st) // what the monitor says next is in no doubt
+	return nil
+}
+
+// refute remembers that the source does not hold a beginning of the copy.
+func (st *stream) refute(number uint64) {
+	if st.refuted == nil {
+		st.refuted = map[uint64]bool{}
+	}
+	st.refuted[number] = true
+}
+
+// asksUs answers the monitor's question for the hash of a source, beside the
+// rounds.
+func (x *session) asksUs(st *stream, f *dtc.Frame) {
+	st.mu.Lock()
+	var file *follow.File
+	for _, sh := range st.shipments {
+		if sh.number == f.Generation {
+			file = sh.File
+		}
+	}
+	epoch := st.epoch
+	st.mu.Unlock()
+	answer := dtc.Frame{
+		Kind: dtc.FrameAnswer, Stream: f.Stream, Epoch: epoch, ID: f.ID,
+		Generation: f.Generation, Offset: f.Offset, End: f.Offset,
+	}
+	if file == nil {
+		answer.Text = "not known: the source of this generation is not held any more"
+		x.push(answer)
+		return
+	}
+	x.jobs.Go(func() {
+		x.hashing <- struct{}{}
+		defer func() { <-x.hashing }()
+		sum, end, err := follow.Hash(file, f.Offset, f.End, x.ctx)
+		if err != nil {
+			answer.Text = clip("not known: " + err.Error())
+		} else {
+			answer.Data, answer.End = sum, end
+		}
+		x.deposit(message{apply: func() error {
+			x.push(answer)
+			return nil
+		}})
+	})
+}

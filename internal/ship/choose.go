@@ -1,0 +1,171 @@
+package ship
+
+import (
+	"errors"
+	"time"
+
+	"dtc/internal/follow"
+)
+
+const (
+	quiet   = 200 * time.Millisecond // without a new byte: nobody writes to a rotated file any more
+	maxHold = time.Second            // that bytes of a new file wait for those of the one before it
+)
+
+// task is what is to be done next for a generation.
+type task uint8
+
+const (
+	taskNone  task = iota
+	taskChunk      // read on
+	taskEnd        // tell the end of what is destroyed or complete
+	taskCut        // find out what became of it
+)
+
+// choose returns what is to be done next for the stream, and sets wake if
+// something will be due though nothing is heard.
+//
+// The bytes of a generation come after those of the one before it, as long as
+// there are any, nobody says that no more will come, and that has not taken
+// maxHold. From then on they come as they arrive.
+func (st *stream) choose(r *follow.Reader, now time.Time) (*shipment, task) {
+	var (
+		best    *shipment
+		what    task
+		blocked bool      // an earlier generation is not at its end
+		since   time.Time // when all earlier ones had been read once; zero: not yet
+	)
+	since = now.Add(-maxHold)
+	for _, g := range st.chain.Generations {
+		sh := st.shipment(g)
+		if sh.asking != 0 || sh.over {
+			blocked = blocked || sh.asking != 0
+			continue
+		}
+		t := st.inspect(r, sh, now)
+		if t == taskNone {
+			if g != st.chain.Current() && !sh.sealed {
+				blocked = true
+				since = later(since, sh.caughtUp)
+			}
+			continue
+		}
+		if t == taskChunk && sh.number == 0 && blocked {
+			if sh.waiting.IsZero() {
+				sh.waiting = now
+			}
+			if since.IsZero() { // what is before it must be read once first
+				continue
+			}
+			if due := later(since, sh.waiting).Add(maxHold); now.Before(due) {
+				st.wakeAt(due)
+				continue
+			}
+		}
+		if best == nil || sh.turn < best.turn {
+			best, what = sh, t
+		}
+		if t == taskChunk && sh.number == 0 { // only one new generation at a time, in order
+			return best, what
+		}
+		if sh.caughtUp.IsZero() {
+			since = time.Time{}
+		}
+		blocked = true
+	}
+	return best, what
+}
+
+func later(a, b time.Time) time.Time {
+	if a.IsZero() || b.IsZero() {
+		return time.Time{}
+	}
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// wakeAt asks to be looked at again not later than t.
+func (st *stream) wakeAt(t time.Time) {
+	if st.wake.IsZero() || t.Before(st.wake) {
+		st.wake = t
+	}
+}
+
+// inspect returns what there is to do for one generation alone.
+func (st *stream) inspect(r *follow.Reader, sh *shipment, now time.Time) task {
+	if sh.File == nil {
+		return taskEnd
+	}
+	if sh.Copy {
+		if sh.Left() > 0 && !sh.drained {
+			return taskChunk
+		}
+		return taskEnd
+	}
+	stat, err := r.Look(sh.Generation)
+	switch {
+	case errors.Is(err, follow.ErrCut):
+		return taskCut
+	case err != nil:
+		st.wakeAt(now.Add(time.Second)) // a disk that fails may come back
+		return taskNone
+	case stat.Size > sh.Position():
+		if sh.sealed {
+			sh.sealed, sh.late = false, min(sh.late+1, 8)
+		}
+		sh.grew = now
+		return taskChunk
+	}
+	return st.inspectEnd(sh, stat, now)
+}
+
+// inspectEnd returns what there is to do for a generation all of whose bytes
+// were read.
+func (st *stream) inspectEnd(sh *shipment, stat follow.Stat, now time.Time) task {
+	if sh.Generation == st.chain.Current() {
+		sh.caughtUp = time.Time{}
+		return taskNone
+	}
+	if sh.caughtUp.IsZero() {
+		sh.caughtUp = now
+	}
+	if sh.grew.IsZero() {
+		sh.grew = now
+		if age := now.Sub(time.Unix(0, stat.Modified)); age > quiet {
+			sh.grew = now.Add(-quiet)
+		}
+	}
+	if sh.sealed {
+		return taskNone
+	}
+	if stat.Links == 0 && !sh.idle && sh.File.Unwritten() {
+		sh.idle = true
+		return taskChunk // what was written before the question is there now
+	}
+	silence := st.silence(sh, stat)
+	if sh.idle || silence > 0 && now.Sub(sh.grew) >= silence {
+		return taskEnd
+	}
+	if silence > 0 {
+		st.wakeAt(sh.grew.Add(silence))
+	}
+	return taskNone
+}
+
+// silence returns how long nothing must have come until a file that left its
+// path counts as complete; 0: however long, it may go on.
+func (st *stream) silence(sh *shipment, stat follow.Stat) time.Duration {
+	last := st.chain.Generations[len(st.chain.Generations)-1] == sh.Generation
+	switch {
+	case last && stat.Links > 0:
+		return 0 // nothing came after it
+	case last:
+		return quiet * 50 // removed, and the system does not tell whether somebody writes
+	case sh.late > 0: // it did go on once
+		return min(quiet<<(2*sh.late), time.Minute)
+	default:
+		return quiet
+	}
+}

@@ -1,0 +1,406 @@
+package ship
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"dtc"
+	"dtc/internal/follow"
+)
+
+// remote is a generation that the monitor has, while it is being found again.
+type remote struct {
+	dtc.GenerationState
+	origin follow.Origin
+	found  *follow.Generation // where its bytes are; nil: not found (yet)
+	known  bool               // its file was met, and nothing of it is wanted
+	told   bool               // its end was reached before, and is to be told again
+}
+
+const (
+	matchAgain = 100 * time.Millisecond // after files that were renamed while they were looked for
+	matchSlow  = time.Second            // after files that could not be read
+	matchTries = 50
+)
+
+// granted takes the monitor's state of a stream.
+func (x *session) granted(st *stream, f *dtc.Frame) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.session != x || st.stopped || st.closed {
+		return
+	}
+	x.inflight.Add(-st.inflight)
+	st.inflight = 0
+	st.epoch, st.granted, st.toMatch = f.Epoch, false, true
+	st.pending = nil
+	for _, s := range f.States {
+		r := remote{GenerationState: s}
+		// What cannot be read is an identity that no file has.
+		r.origin, _ = follow.DecodeOrigin(s.Identity)
+		st.pending = append(st.pending, r)
+	}
+	x.enqueue(st)
+}
+
+// match finds what the monitor has again among the files. If they are being
+// renamed at this very moment it is tried again later: that something was not
+// seen does not mean that it is gone.
+func (x *session) match(st *stream) {
+	m := &matching{x: x, st: st, remotes: slices.Clone(st.pending)}
+	if err := m.run(); err != nil {
+		st.attempts++
+		if st.attempts%matchTries == 1 {
+			x.log.Info("a stream waits until its files can be read", "alias", st.alias, "path", st.path, "error", err)
+		}
+		again := matchSlow
+		if errors.Is(err, errUnstable) {
+			again = matchAgain
+		}
+		st.wakeAt(time.Now().Add(again))
+		return
+	}
+	st.toMatch, st.granted, st.pending, st.attempts = false, true, nil, 0
+	st.account()
+}
+
+// matching is one try to find the generations of one stream again.
+type matching struct {
+	x       *session
+	st      *stream
+	remotes []remote                         // ascending
+	before  map[*follow.Generation]*shipment // of the connection before
+	first   bool                             // no match was without doubt in this process
+	doubt   bool                             // the monitor must be asked how much of a file is left
+}
+
+var errUnstable = errors.New("its siblings are being renamed")
+
+func (m *matching) run() error {
+	st := m.st
+	if _, err := st.chain.Sync(); err != nil && len(m.remotes) > 0 {
+		return err
+	}
+	m.before, m.first = st.shipments, !st.matched
+	st.shipments = map[*follow.Generation]*shipment{}
+	st.lost = nil
+	st.highest = 0
+	if n := len(m.remotes); n > 0 {
+		st.highest = m.remotes[n-1].Generation
+	}
+	m.resolve()
+	if err := m.findHeld(); err != nil {
+		return err
+	}
+	m.findFinished()
+	if slices.ContainsFunc(m.remotes, func(r remote) bool { return r.found == nil }) {
+		if err := m.findRotated(); err != nil {
+			return err
+		}
+	}
+	m.tellMissing()
+	st.matched = st.matched || !m.doubt
+	return m.resetUnknown()
+}
+
+// resetUnknown lets what the monitor does not have begin at the beginning. What
+// it had once and forgot, because so much came later, is done with.
+func (m *matching) resetUnknown() error {
+	for _, g := range slices.Clone(m.st.chain.Generations) {
+		if sh := m.st.shipments[g]; sh != nil && sh.number != 0 {
+			continue
+		}
+		old := m.before[g]
+		switch {
+		case old != nil && old.number > 0 && len(m.remotes) > 0 && old.number < m.remotes[0].Generation:
+			m.st.chain.Remove(g)
+			delete(m.st.shipments, g)
+		case g.Position() == g.Start:
+		case g.File == nil || g.Start == 0:
+			g.Mark, g.Head, g.Low = follow.Mark{Offset: g.Start}, follow.Mark{}, g.Start
+		default:
+			if err := m.x.reader.StartAt(g, g.Start); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// resolve counts the incarnations of the files that are held as the monitor
+// does. Until the first contact they are counted from 0.
+func (m *matching) resolve() {
+	st := m.st
+	if st.resolved {
+		return
+	}
+	st.resolved = true
+	seen := map[follow.Identity]bool{}
+	for _, g := range slices.Clone(st.chain.Generations) {
+		if !seen[g.Origin.Identity] {
+			seen[g.Origin.Identity] = true
+			m.resolveFile(g.Origin.Identity)
+		}
+	}
+}
+
+func (m *matching) resolveFile(id follow.Identity) {
+	r := m.newest(id)
+	if r == nil {
+		return
+	}
+	var mine []*follow.Generation
+	for _, g := range m.st.chain.Generations {
+		if g.Origin.Identity == id {
+			mine = append(mine, g)
+		}
+	}
+	first, last := mine[0], mine[len(mine)-1]
+	base := r.origin.Incarnation + 1
+	switch probe := *last; {
+	case m.x.reader.Resume(&probe, r.GenerationState) == nil:
+		base = r.origin.Incarnation - last.Origin.Incarnation
+	case len(mine) > 1 && first.Seen >= r.Position, probe.Low > 0 && probe.Low < r.Position && len(mine) == 1:
+		base = r.origin.Incarnation // what was truncated since was the monitor's
+	}
+	for _, g := range mine {
+		g.Origin.Incarnation += base
+	}
+}
+
+// newest returns the newest generation that came from the file id.
+func (m *matching) newest(id follow.Identity) *remote {
+	for i := range slices.Backward(m.remotes) {
+		if m.remotes[i].origin.Same(id) {
+			return &m.remotes[i]
+		}
+	}
+	return nil
+}
+
+// findHeld finds the generations whose files are held.
+func (m *matching) findHeld() error {
+	for i := range m.remotes {
+		r := &m.remotes[i]
+		for _, g := range m.st.chain.Generations {
+			if r.origin.Same(g.Origin.Identity) && r.origin.Incarnation == g.Origin.Incarnation {
+				if err := m.bind(r, g); err != nil {
+					return err
+				}
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// bind continues r in g, if g's file holds what the monitor has. If it does
+// not, g is a later incarnation.
+func (m *matching) bind(r *remote, g *follow.Generation) error {
+	sh := m.st.shipment(g)
+	if g.File == nil {
+		g.Assume(r.GenerationState)
+		m.continueIn(r, sh)
+		return nil
+	}
+	probe := *g
+	err := m.x.reader.Resume(&probe, r.GenerationState)
+	switch {
+	case err == nil:
+		*g = probe
+		m.continueIn(r, sh)
+		return nil
+	case !errors.Is(err, follow.ErrCut):
+		return err
+	}
+	low := probe.Low
+	if low > r.Start && low < r.Position && !m.st.refuted[r.Generation] && !g.Copy {
+		// Perhaps it only lost its end. The monitor is asked, in the next turn.
+		g.Assume(r.GenerationState)
+		g.Low, m.doubt = low, true
+		m.continueIn(r, sh)
+		return nil
+	}
+	if g.Copy || g.Mark.Length > 0 { // it was read from in this process: what is known of its end stays known
+		m.st.chain.Cut(m.x.reader, g)
+		return m.bind(r, g)
+	}
+	g.Restart(r.origin.Incarnation + 1)
+	return nil
+}
+
+func (m *matching) continueIn(r *remote, sh *shipment) {
+	sh.number, sh.acked, sh.durable, sh.sum, sh.sealed = r.Generation, r.Position, r.Durable, r.Sum, r.Sealed
+	r.found = sh.Generation
+}
+
+// findFinished finds the generations that were complete when their files were
+// let go.
+func (m *matching) findFinished() {
+	for i := range m.remotes {
+		r := &m.remotes[i]
+		j := slices.IndexFunc(m.st.finished, func(f finished) bool {
+			return f.number == r.Generation && f.end == r.Position && f.origin.Same(r.origin.Identity)
+		})
+		if r.found == nil && j >= 0 && !r.Sealed {
+			f := m.st.finished[j]
+			r.told = true
+			m.x.send(m.st, dtc.Frame{Kind: dtc.FrameSeal, Generation: f.number, End: f.end, Sum: f.sum})
+		}
+	}
+}
+
+// findRotated finds generations in the family of the path, and the files that
+// came between the newest of them and what is at the path now.
+func (m *matching) findRotated() error {
+	st := m.st
+	family, err := st.chain.Family()
+	if err != nil {
+		return err
+	}
+	defer family.Close()
+	if !family.Stable {
+		return errUnstable
+	}
+	last := -1 // index of the newest member that the monitor has
+	for i := range family.Members {
+		mem := &family.Members[i]
+		if r := m.newest(mem.ID); mem.File != nil && r != nil {
+			if err := m.takeKnown(r, mem); err != nil {
+				return err
+			}
+			if r.Generation == m.remotes[len(m.remotes)-1].Generation && (r.known || r.found != nil) {
+				last = i
+			}
+		}
+	}
+	for i := range slices.Backward(m.remotes) {
+		if j := m.takeCopy(&m.remotes[i], &family); j >= 0 && i == len(m.remotes)-1 {
+			last = j
+		}
+	}
+	m.takeNewer(&family, last)
+	for _, mem := range family.Members {
+		if mem.File != nil {
+			st.chain.Ignore(mem)
+		}
+	}
+	return nil
+}
+
+// takeKnown continues a generation in a member of the family that is its file.
+func (m *matching) takeKnown(r *remote, mem *follow.Member) error {
+	if r.found != nil {
+		return nil
+	}
+	if r.told || r.Sealed && mem.Stat.Size <= r.Position {
+		r.known = true
+		return nil
+	}
+	g := m.insert(mem.File, r)
+	mem.File = nil
+	if err := m.bind(r, g); err != nil {
+		return err
+	}
+	if r.found == nil { // it was emptied after it had been rotated
+		m.st.chain.Remove(g)
+		delete(m.st.shipments, g)
+	}
+	return nil
+}
+
+// takeCopy continues a generation whose file is gone or has other content now
+// in a member of the family that is a copy of it. It returns the member's
+// index, -1 if there is none.
+func (m *matching) takeCopy(r *remote, family *follow.Family) int {
+	if r.found != nil || r.Sealed || r.told {
+		return -1
+	}
+	for i := range slices.Backward(family.Members) {
+		mem := &family.Members[i]
+		if mem.File == nil || mem.Name == mem.Base || m.newest(mem.ID) != nil || !m.x.reader.Proves(mem.File, r.GenerationState) {
+			continue
+		}
+		g := m.insert(mem.File, r)
+		mem.File = nil
+		if m.x.reader.Resume(g, r.GenerationState) != nil {
+			m.st.chain.Remove(g)
+			return -1
+		}
+		g.Copy, g.Ended = true, true
+		m.continueIn(r, m.st.shipment(g))
+		return i
+	}
+	return -1
+}
+
+// takeNewer takes the members of the family that came after the newest
+// generation that the monitor has: the last one met, or else, if its file is
+// gone, those that were made later than it.
+func (m *matching) takeNewer(family *follow.Family, last int) {
+	newest := &m.remotes[len(m.remotes)-1]
+	if !m.first || newest.found != nil && last < 0 {
+		return // what came after it was seen
+	}
+	current := m.st.chain.Current()
+	if last < 0 && current != nil && newest.origin.Same(current.Origin.Identity) {
+		return // its file is at the path with other content: siblings are copies of who knows what
+	}
+	next := m.firstNew()
+	for i := range family.Members {
+		mem := &family.Members[i]
+		if mem.File == nil || mem.Name == mem.Base || m.newest(mem.ID) != nil {
+			continue
+		}
+		later := i > last
+		if last < 0 {
+			later = newest.origin.Birth != 0 && mem.ID.Birth > newest.origin.Birth
+		}
+		if later && !m.isCopy(mem) {
+			m.st.chain.Insert(mem.File, follow.Origin{Identity: mem.ID, Path: m.st.path}, next)
+			mem.File = nil
+		}
+	}
+}
+
+// isCopy reports whether a file is a copy of something that the monitor has.
+func (m *matching) isCopy(mem *follow.Member) bool {
+	return slices.ContainsFunc(m.remotes, func(r remote) bool {
+		return m.x.reader.Proves(mem.File, r.GenerationState)
+	})
+}
+
+// insert puts the file of r before everything that came later.
+func (m *matching) insert(f *follow.File, r *remote) *follow.Generation {
+	next := m.firstNew()
+	for _, g := range m.st.chain.Generations {
+		if sh := m.st.shipments[g]; sh != nil && sh.number > r.Generation {
+			next = g
+			break
+		}
+	}
+	return m.st.chain.Insert(f, r.origin, next)
+}
+
+// firstNew returns the first generation that the monitor does not know.
+func (m *matching) firstNew() *follow.Generation {
+	for _, g := range m.st.chain.Generations {
+		if sh := m.st.shipments[g]; sh == nil || sh.number == 0 {
+			return g
+		}
+	}
+	return nil
+}
+
+// tellMissing notes the generations that were not found anywhere.
+func (m *matching) tellMissing() {
+	for i := range m.remotes {
+		r := &m.remotes[i]
+		if r.found == nil && !r.known && !r.told && !r.Sealed {
+			m.st.lost = append(m.st.lost, loss{r.Generation, r.Position, fmt.Sprintf(
+				"what followed in %s is gone: it was removed or overwritten while nobody followed it", m.st.path)})
+		}
+	}
+}

@@ -1,0 +1,263 @@
+package ship
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"time"
+
+	"dtc"
+	"dtc/internal/follow"
+)
+
+// castagnoli is the polynomial of the protocol's sums; it is never changed.
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
+
+const (
+	// bulkWindow bounds the bytes on their way of streams that catch up, so that a
+	// live line never waits behind more than that.
+	bulkWindow = 8 << 20
+	// minChunk is the least room in a window that is worth a read, unless there
+	// is less to read.
+	minChunk = 64 << 10
+
+	sizeEvery = 250 * time.Millisecond
+)
+
+// outcome is what became of one turn of a stream.
+type outcome uint8
+
+const (
+	outIdle  outcome = iota // nothing to do until something is heard
+	outAgain                // there may be more, at once
+	outBulk                 // there is more than one chunk
+	outFull                 // there is more, and no room in a window
+)
+
+// pump gives the stream one turn: at most one chunk is read. What is to be sent
+// is in x.out; it must be sent before the next turn of any stream.
+func (x *session) pump(st *stream, now time.Time) (outcome, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.wake = time.Time{}
+	if st.session == x && st.toMatch {
+		x.match(st)
+	}
+	if st.session != x || !st.granted || st.stopped || st.closed {
+		return outIdle, nil
+	}
+	if st.highest == 0 {
+		if err := x.first(st); err != nil {
+			return outIdle, err
+		}
+	}
+	x.tellLost(st)
+	sh, what := st.choose(x.reader, now)
+	switch what {
+	case taskChunk:
+		x.turns++
+		sh.turn = x.turns
+		return x.chunk(st, sh, now)
+	case taskEnd:
+		return outAgain, x.end(st, sh)
+	case taskCut:
+		return outAgain, x.cut(st, sh)
+	default:
+		x.settle(st, now)
+		return outIdle, nil
+	}
+}
+
+// chunk reads on and appends what there is.
+func (x *session) chunk(st *stream, sh *shipment, now time.Time) (outcome, error) {
+	limit, ok := x.room(st, sh.Left())
+	if !ok {
+		x.tellSize(st, now)
+		return outFull, nil
+	}
+	data, err := x.reader.Read(sh.Generation, limit)
+	switch {
+	case errors.Is(err, follow.ErrCut):
+		return outAgain, x.cut(st, sh)
+	case err != nil:
+		x.log.Warn("a followed file cannot be read", "path", st.path, "error", err)
+		st.wakeAt(now.Add(time.Second))
+		return outIdle, nil
+	case len(data) == 0:
+		sh.drained = sh.Copy
+		return outAgain, nil
+	}
+	x.open(st, sh)
+	off := sh.Position() - int64(len(data))
+	x.send(st, dtc.Frame{
+		Kind: dtc.FrameAppend, Generation: sh.number, Offset: off,
+		Data: data, Sum: crc32.Checksum(data, castagnoli()),
+	})
+	sh.sum = crc32.Update(sh.sum, castagnoli(), data)
+	st.account()
+	switch {
+	case len(data) == dtc.MaxChunk:
+		x.tellSize(st, now)
+		return outBulk, nil
+	case len(data) == limit:
+		return outBulk, nil
+	case len(st.chain.Generations) > 1:
+		return outAgain, nil
+	}
+	x.settle(st, now)
+	return outIdle, nil
+}
+
+// room returns how many bytes may be sent of a stream that has left bytes, and
+// false if it must wait.
+func (x *session) room(st *stream, left int64) (int, bool) {
+	all := x.inflight.Load()
+	if left > dtc.MaxChunk && all >= bulkWindow {
+		return 0, false
+	}
+	free := min(dtc.MaxWindow-st.inflight, dtc.MaxConnWindow-all, dtc.MaxChunk)
+	if free < min(left, minChunk) || free <= 0 {
+		return 0, false
+	}
+	return int(free), true
+}
+
+// open declares sh to the monitor, if it does not know of it yet.
+func (x *session) open(st *stream, sh *shipment) {
+	if sh.number != 0 {
+		return
+	}
+	st.highest++
+	sh.number, sh.acked, sh.durable, sh.sum = st.highest, sh.Start, sh.Start, 0
+	x.send(st, dtc.Frame{Kind: dtc.FrameOpen, Generation: sh.number, Offset: sh.Start, Data: sh.Origin.Encode()})
+}
+
+// first begins a stream of which the monitor has nothing.
+func (x *session) first(st *stream) error {
+	if len(st.chain.Generations) == 0 {
+		return nil
+	}
+	g := st.chain.Generations[0]
+	if size := st.chain.FirstSize(); st.fromEnd && size > 0 && g.File != nil && g.Position() == 0 && !g.Ended {
+		if err := x.reader.StartAt(g, size); err != nil {
+			return fmt.Errorf("read %s: %w", st.path, err)
+		}
+	}
+	if g == st.chain.Current() {
+		// From now on what is rotated while nobody looks is not from before the first contact.
+		x.open(st, st.shipment(g))
+	}
+	return nil
+}
+
+// end tells that sh is complete, or destroyed.
+func (x *session) end(st *stream, sh *shipment) error {
+	var lost int64
+	if sh.File == nil || sh.Copy {
+		lost = sh.Left()
+	}
+	if sh.number == 0 && lost == 0 { // nothing was ever in it
+		st.remove(sh)
+		return nil
+	}
+	x.open(st, sh)
+	if lost > 0 {
+		x.send(st, dtc.Frame{
+			Kind: dtc.FrameGap, Generation: sh.number, Offset: sh.Position(), End: sh.Seen,
+			Text: clip(cmp.Or(sh.reason, "truncated or rewritten before it could be read") + ": " + sh.Origin.Path),
+		})
+		x.log.Warn("bytes of a followed file were destroyed before they could be read",
+			"path", st.path, "alias", st.alias, "from", sh.Position(), "to", sh.Seen)
+		sh.Mark = follow.Mark{Offset: sh.Seen}
+		sh.acked = sh.Seen
+		st.account()
+	}
+	x.send(st, dtc.Frame{Kind: dtc.FrameSeal, Generation: sh.number, End: sh.Position(), Sum: sh.sum})
+	sh.sealed = true
+	sh.over = sh.File == nil || sh.Copy
+	sh.confirm = x.ping + 1
+	x.needPing = true
+	return nil
+}
+
+// tellLost tells of the generations whose rest was not found.
+func (x *session) tellLost(st *stream) {
+	for _, l := range st.lost {
+		x.send(st, dtc.Frame{Kind: dtc.FrameGap, Generation: l.number, Offset: l.from, End: dtc.Absent, Text: clip(l.reason)})
+		x.log.Warn("the rest of a followed file was not found again",
+			"path", st.path, "alias", st.alias, "from", l.from, "reason", l.reason)
+	}
+	st.lost = nil
+}
+
+// cut finds out how much is left of a generation whose content was truncated or
+// rewritten: either it goes on from where it was cut, if the monitor's copy
+// agrees with what is left, or it is over, and the file has a new one.
+func (x *session) cut(st *stream, sh *shipment) error {
+	if sh.number != 0 && !sh.Copy && sh.File != nil && !st.refuted[sh.number] {
+		stat, err := sh.File.Stat()
+		if err != nil {
+			return fmt.Errorf("stat %s: %w", st.path, err)
+		}
+		left := min(sh.Low, stat.Size)
+		if left > sh.Start && left < sh.Position() {
+			sh.Low = left
+			x.ask(st, sh, left)
+			return nil
+		}
+	}
+	x.log.Info("a followed file was truncated or rewritten", "path", st.path, "alias", st.alias, "position", sh.Position())
+	st.chain.Cut(x.reader, sh.Generation)
+	return nil
+}
+
+// settle does what is to be done when a stream has come to rest.
+func (x *session) settle(st *stream, now time.Time) {
+	for _, g := range st.chain.Generations {
+		sh := st.shipment(g)
+		if x.releasable(st, sh) {
+			st.remove(sh)
+			break // the rest in the next turn
+		}
+	}
+	st.account()
+	x.tellSize(st, now)
+}
+
+// releasable reports whether nothing of sh can be wanted any more.
+func (x *session) releasable(st *stream, sh *shipment) bool {
+	if sh.Generation == st.chain.Current() || !sh.sealed || sh.confirm > x.pong.Load() {
+		return false
+	}
+	if sh.over {
+		return sh.File == nil || sh.durable >= sh.Position()
+	}
+	return sh.idle && sh.durable >= sh.Position()
+}
+
+// tellSize tells the monitor how much there is, if that changed.
+func (x *session) tellSize(st *stream, now time.Time) {
+	g := st.chain.Current()
+	if g == nil {
+		return
+	}
+	sh := st.shipment(g)
+	if sh.number == 0 || g.Seen == st.told {
+		return
+	}
+	if due := st.toldAt.Add(sizeEvery); now.Before(due) {
+		st.wakeAt(due)
+		return
+	}
+	x.send(st, dtc.Frame{Kind: dtc.FrameSize, Generation: sh.number, Offset: g.Seen})
+	st.told, st.toldAt = g.Seen, now
+}
+
+// clip makes text fit a frame.
+func clip(text string) string {
+	if len(text) > dtc.MaxText {
+		text = text[:dtc.MaxText]
+	}
+	return text
+}

@@ -1,0 +1,119 @@
+package ship
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"dtc/internal/follow"
+)
+
+// limitRotated lets rotated files go if too many are held: first those of which
+// all is safe at the monitor. Of the others the rest is lost, and told.
+func (s *Shipper) limitRotated() {
+	if s.held.Load() <= int64(s.rotated) {
+		return
+	}
+	type candidate struct {
+		st   *stream
+		g    *follow.Generation
+		safe bool
+		age  time.Time
+	}
+	var all []candidate
+	for _, st := range s.all() {
+		st.mu.Lock()
+		for _, g := range st.chain.Generations {
+			if g.File != nil && g != st.chain.Current() {
+				sh := st.shipment(g)
+				all = append(all, candidate{st, g, sh.safe(), sh.grew})
+			}
+		}
+		st.mu.Unlock()
+	}
+	slices.SortStableFunc(all, func(a, b candidate) int {
+		return cmp.Or(-compareBool(a.safe, b.safe), a.age.Compare(b.age))
+	})
+	for _, c := range all[:max(0, len(all)-s.rotated)] {
+		c.st.mu.Lock()
+		s.letGo(c.st, c.g)
+		c.st.mu.Unlock()
+		s.touch(c.st)
+		s.watchFiles(c.st)
+	}
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	default:
+		return -1
+	}
+}
+
+// safe reports whether all of a generation is at the monitor, as far as it was
+// written.
+func (sh *shipment) safe() bool {
+	return sh.sealed && sh.durable >= sh.Position() && sh.Left() == 0
+}
+
+func (s *Shipper) letGo(st *stream, g *follow.Generation) {
+	if g.File == nil || !slices.Contains(st.chain.Generations, g) {
+		return
+	}
+	sh := st.shipment(g)
+	if sh.safe() {
+		st.remove(sh)
+		return
+	}
+	s.log.Warn("a rotated file is let go before all of it was sent: too many are held", "path", st.path, "alias", st.alias)
+	sh.reason = "let go before it could be sent, for too many rotated files are held"
+	_ = g.File.Close()
+	g.File, g.Ended = nil, true
+}
+
+// revisit takes files up again that had been let go as complete and have grown
+// since; the caller holds st.mu.
+func (l *loop) revisit(st *stream) bool {
+	if !slices.ContainsFunc(st.finished, func(f finished) bool { return f.named }) {
+		st.named.Store(false)
+		return false
+	}
+	family, err := st.chain.Family()
+	if err != nil {
+		return false
+	}
+	defer family.Close()
+	found := false
+	for i := range family.Members {
+		mem := &family.Members[i]
+		j := slices.IndexFunc(st.finished, func(f finished) bool {
+			return f.named && f.origin.Identity == mem.ID && mem.Stat.Size > f.end
+		})
+		if mem.File == nil || j < 0 {
+			continue
+		}
+		f := st.finished[j]
+		st.finished = slices.Delete(st.finished, j, j+1)
+		g := st.chain.Insert(mem.File, f.origin, st.after(f.number))
+		mem.File = nil
+		g.Start, g.Mark, g.Head, g.Low = f.start, f.mark, f.head, f.end
+		sh := st.shipment(g)
+		sh.number, sh.acked, sh.durable, sh.sum, sh.late = f.number, f.end, f.end, f.sum, 1
+		found = true
+	}
+	return found
+}
+
+// after returns the first generation that comes after that of the number.
+func (st *stream) after(number uint64) *follow.Generation {
+	for _, g := range st.chain.Generations {
+		if sh := st.shipments[g]; sh == nil || sh.number == 0 || sh.number > number {
+			return g
+		}
+	}
+	return nil
+}

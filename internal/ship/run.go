@@ -1,0 +1,305 @@
+package ship
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"dtc/internal/follow"
+)
+
+const (
+	sweepActive = 250 * time.Millisecond // looks at what changed lately
+	sweepIdle   = 5 * time.Second        // and at everything else
+	activeFor   = 10 * time.Second       // that a change makes a stream active
+	pollFast    = 20 * time.Millisecond  // looks at files whose changes the system does not tell of
+	pollFor     = time.Second            // that a change makes those worth looking at that often
+)
+
+// Run watches the files, and holds those that were rotated until their bytes
+// are safe, until ctx is done.
+func (s *Shipper) Run(ctx context.Context) error {
+	w, err := follow.NewWatcher()
+	if err != nil {
+		s.log.Warn("changes of files are not told by the system, and are looked for instead", "error", err)
+		w = nil
+	}
+	s.mu.Lock()
+	s.watcher = w
+	s.mu.Unlock()
+	var wg sync.WaitGroup
+	if w != nil {
+		wg.Go(func() { s.listen(w) })
+	}
+	l := &loop{s: s, prover: s.host.NewProver()}
+	l.run(ctx)
+	if w != nil {
+		_ = w.Close()
+	}
+	wg.Wait()
+	s.shut()
+	return nil
+}
+
+// shut lets every file go.
+func (s *Shipper) shut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watcher = nil
+	for _, st := range s.streams {
+		s.drop(st)
+	}
+}
+
+// loop is Run's: rounds of looking, and waiting between them.
+type loop struct {
+	s      *Shipper
+	prover *follow.Reader
+
+	scanned time.Time // when all paths were looked at
+	swept   time.Time // when all files were
+	glanced time.Time // when the active ones were
+	polls   bool      // some files' changes are not told
+	folders map[string]follow.Stamp
+}
+
+func (l *loop) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		next := l.round(time.Now())
+		timer.Reset(time.Until(next))
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.s.changed:
+		case <-timer.C:
+		}
+	}
+}
+
+// round looks at what is due, and returns when the next is.
+func (l *loop) round(now time.Time) time.Time {
+	s := l.s
+	rescan, dirty := s.takeDirty()
+	if rescan || now.Sub(l.scanned) >= s.scanEvery() {
+		l.scan(now)
+	}
+	for _, st := range dirty {
+		l.sync(st)
+	}
+	if now.Sub(l.swept) >= sweepIdle {
+		l.swept, l.glanced = now, now
+		for _, st := range s.all() {
+			l.look(st)
+		}
+	}
+	next := l.scanned.Add(s.scanEvery())
+	next = sooner(next, l.swept.Add(sweepIdle))
+	return sooner(next, l.lookActive(now))
+}
+
+func sooner(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// lookActive looks at the streams that changed lately, and returns when to do
+// so again.
+func (l *loop) lookActive(now time.Time) time.Time {
+	active := l.s.activeStreams(now)
+	next := now.Add(sweepIdle)
+	every := sweepActive
+	for _, st := range active {
+		if st.polled.Load() && now.Sub(time.Unix(0, st.touched.Load())) < pollFor {
+			every = pollFast
+		}
+	}
+	if l.polls || len(active) > 0 {
+		next = l.glanced.Add(every)
+	}
+	if now.Before(next) {
+		return next
+	}
+	l.glanced = now
+	if l.polls {
+		active = l.s.all()
+	}
+	for _, st := range active {
+		l.look(st)
+	}
+	return now.Add(every)
+}
+
+// scan applies the patterns, looks at every path in a folder that changed, and
+// renews the watches.
+func (l *loop) scan(now time.Time) {
+	s := l.s
+	s.mu.Lock()
+	s.findFiles()
+	s.mu.Unlock()
+	s.watchFolders() // before the paths are looked at, so that nothing comes between
+	folders := map[string]follow.Stamp{}
+	for _, st := range s.all() {
+		dir := filepath.Dir(st.path)
+		stamp, ok := folders[dir]
+		if !ok {
+			stamp, _ = follow.StampOf(dir) // a zero stamp is no folder
+			folders[dir] = stamp
+		}
+		if old, ok := l.folders[dir]; !ok || old != stamp || !stamp.Settled(now) || st.odd() {
+			l.sync(st)
+		}
+	}
+	l.folders = folders
+	l.polls = s.anyPolled()
+	l.scanned = now
+}
+
+// sync looks at the path of a stream.
+func (l *loop) sync(st *stream) {
+	st.mu.Lock()
+	if st.closed {
+		st.mu.Unlock()
+		return
+	}
+	changed, err := st.chain.Sync()
+	if st.session == nil || !st.granted {
+		l.prove(st)
+	}
+	if st.named.Load() {
+		changed = l.revisit(st) || changed
+	}
+	st.mu.Unlock()
+	if err != nil {
+		l.s.rejectError(st.path, err)
+	}
+	if changed {
+		l.s.touch(st)
+	}
+	l.s.watchFiles(st)
+	l.s.limitRotated()
+}
+
+// look sees whether a file of the stream changed though nothing was heard.
+func (l *loop) look(st *stream) {
+	st.mu.Lock()
+	touched := false
+	if st.session != nil && st.granted {
+		touched = st.differs()
+	} else {
+		touched = l.prove(st)
+	}
+	st.mu.Unlock()
+	if touched {
+		l.s.touch(st)
+	}
+}
+
+// differs reports whether a file has another size than what was read of it, or
+// changed in another way; the caller holds st.mu.
+func (st *stream) differs() bool {
+	for _, g := range st.chain.Generations {
+		if g.File == nil || g.Copy {
+			continue
+		}
+		if g.Changed() {
+			return true
+		}
+	}
+	return false
+}
+
+// prove keeps track of what happens to files of which nothing can be sent at
+// the moment: how long they were, and whether they were truncated.
+func (l *loop) prove(st *stream) bool {
+	changed := false
+	for i := 0; i < len(st.chain.Generations); i++ {
+		g := st.chain.Generations[i]
+		if g.File == nil || g.Copy {
+			continue
+		}
+		seen := g.Seen
+		stat, err := l.prover.Look(g)
+		if errors.Is(err, follow.ErrCut) && (stat.Size == 0 || stat.Size >= g.Position()) {
+			st.chain.Cut(l.prover, g)
+			changed = true
+		}
+		changed = changed || g.Seen != seen
+	}
+	return changed
+}
+
+// listen takes the system's events until the watcher is closed.
+func (s *Shipper) listen(w *follow.Watcher) {
+	var events []follow.Event
+	for {
+		var err error
+		events, err = w.Next(events[:0])
+		if err != nil {
+			if !errors.Is(err, os.ErrClosed) {
+				s.log.Warn("changes of files are told no longer, and are looked for instead", "error", err)
+				s.loseWatcher()
+			}
+			return
+		}
+		s.heed(events)
+	}
+}
+
+func (s *Shipper) heed(events []follow.Event) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for i := range events {
+		switch e := &events[i]; {
+		case e.Token != 0:
+			if st := s.tokens[e.Token]; st != nil {
+				s.touch(st)
+			}
+		case e.Kind == follow.Lost:
+			s.soilAll()
+		default:
+			s.heedName(e)
+		}
+	}
+}
+
+// heedName finds the streams that a change of a name concerns.
+func (s *Shipper) heedName(e *follow.Event) {
+	names := s.places[e.Folder]
+	sp := names[e.Name]
+	if sp == nil {
+		sp = names[""] // of links that lie in the folder, whatever their names
+	}
+	if sp != nil {
+		for _, st := range sp.streams {
+			if e.Kind == follow.Wrote {
+				s.touch(st)
+			} else {
+				s.soil(st)
+			}
+		}
+		if names[e.Name] != nil {
+			return
+		}
+	}
+	related := false
+	for _, rot := range follow.Rotations(e.Name) {
+		if sp := names[rot.Base]; sp != nil {
+			related = true
+			for _, st := range sp.streams {
+				if e.Kind != follow.Wrote || st.named.Load() {
+					s.soil(st)
+				}
+			}
+		}
+	}
+	if !related && e.Kind != follow.Wrote {
+		s.soilPatterns()
+	}
+}

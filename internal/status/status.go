@@ -1,0 +1,68 @@
+// Package status answers what a monitor asks about this machine: processes,
+// open files, memory, processors, platform. Linux is read directly; on other
+// systems gopsutil is asked, and what it does not know is absent.
+package status
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"dtc"
+)
+
+// partItems is the most items that one part of a list has.
+const partItems = 1000
+
+// noTTY is what ps shows of a process without a terminal.
+const noTTY = "?"
+
+// Options are what a [Collector] may be told. The zero value is this machine.
+type Options struct {
+	// Root is the directory that holds the system's files, such as proc and
+	// etc; "" is "/". Only Linux has it.
+	Root string
+}
+
+// Collector answers queries about this machine. Its methods may be called side
+// by side.
+type Collector struct {
+	host *host // what only this system has
+	cpu  cpuHistory
+}
+
+// New returns a collector. For answers about cpu that come at once, [Collector.Run]
+// must be running.
+func New(opts Options) *Collector {
+	return &Collector{host: newHost(opts)}
+}
+
+// Get answers q in one or more parts, in the order of the process ids. The
+// report and its slices are valid only during the call of emit; its strings for
+// ever. Errors are a [*dtc.Error] with [dtc.KindInvalid] for a status that is
+// not known, that of emit, that of ctx, or what the system said.
+func (c *Collector) Get(ctx context.Context, q dtc.Query, emit func(*dtc.Report) error) error {
+	r := &dtc.Report{CollectedAt: time.Now(), Status: q.Status}
+	var err error
+	switch q.Status {
+	case dtc.StatusProcess:
+		return c.processes(ctx, r, emit)
+	case dtc.StatusOpenFiles:
+		return c.openFiles(ctx, r, emit)
+	case dtc.StatusMemory:
+		r.Memory, err = c.memory(ctx)
+	case dtc.StatusCPU:
+		r.CPU, err = c.cpus(ctx)
+	case dtc.StatusPlatform:
+		r.Platform, err = c.platform(ctx)
+	default:
+		return &dtc.Error{Kind: dtc.KindInvalid, Err: fmt.Errorf("status %q: this agent does not know it", q.Status)}
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", q.Status, err)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return emit(r)
+}

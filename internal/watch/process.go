@@ -1,0 +1,360 @@
+package watch
+
+import (
+	"errors"
+	"io/fs"
+	"time"
+
+	"dtc"
+	"dtc/internal/proc"
+)
+
+// process is one watched process, for all sessions that watch it.
+type process struct {
+	id     dtc.ProcessID
+	began  time.Duration // since boot
+	handle handle        // the waiter's own
+
+	name   string               // guarded by Watcher.mu
+	owners map[*session]*target // who is to be told; guarded by Watcher.mu
+	ended  bool                 // guarded by Watcher.mu
+	polled bool                 // the poller has it, not the waiter; guarded by Watcher.attaching
+}
+
+// start begins, or goes on with, one target of a call of Watch.
+func (w *Watcher) start(c *call, wt dtc.WatchTarget, told map[identity]uint64) error {
+	w.mu.Lock()
+	s, t := c.session, c.session.targets[wt.PID]
+	if s.present != c || t == nil {
+		w.mu.Unlock()
+		return errSuperseded()
+	}
+	before := *t
+	w.mu.Unlock()
+
+	if wt.Known != (dtc.ProcessID{}) {
+		wt.Known.PID = wt.PID
+		w.resume(s, t, identity{wt.KnownBoot, wt.Known}, told)
+		return nil
+	}
+	switch {
+	case before.state == targetEnded && before.number > w.acknowledged(s):
+		return nil // the death is on its way; the newcomer is not watched
+	case before.state == targetHeld && w.reportAlive(s, t, before.held):
+		return nil
+	case before.state == targetHeld:
+		return nil // it has ended this moment
+	}
+	seen, found := w.attach(s, t, wt.PID, func(seen proc.Seen) bool {
+		told := before.state == targetEnded && before.last == identity{w.boot, seen.ID}
+		return !told && listed(seen)
+	})
+	switch {
+	case !found:
+		w.miss(s, t, wt.PID)
+	case !seen.Zombie:
+		w.report(s, t, w.sighting(dtc.StateAlive, seen.ID, seen.Name))
+	}
+	return nil
+}
+
+// resume goes on with a target of which the asker knows a process.
+func (w *Watcher) resume(s *session, t *target, known identity, told map[identity]uint64) {
+	w.mu.Lock()
+	before := *t
+	w.mu.Unlock()
+	switch {
+	case before.state == targetEnded && before.last == known:
+		return
+	case told[known] != 0:
+		w.settle(s, t, known, told[known])
+		return
+	case before.state == targetHeld && known == identity{w.boot, before.held.id}:
+		w.reportAlive(s, t, before.held)
+		return
+	}
+	w.vacate(s, t)
+	var seen proc.Seen
+	found := false
+	if known.boot == w.boot {
+		seen, found = w.attach(s, t, known.id.PID, func(seen proc.Seen) bool { return seen.ID == known.id })
+	}
+	switch {
+	case !found:
+		w.settle(s, t, known, 0)
+	case !seen.Zombie:
+		w.report(s, t, w.sighting(dtc.StateAlive, seen.ID, seen.Name))
+	}
+}
+
+// foundGone is the sighting of a process that is not there any more.
+func (w *Watcher) foundGone(who identity) dtc.Sighting {
+	sighting := w.sighting(dtc.StateDead, who.id, "")
+	sighting.Boot = who.boot
+	sighting.Lived = dtc.Absent
+	if who.boot == w.boot {
+		sighting.Lived = sinceStart(who.id)
+	}
+	return sighting
+}
+
+// vacate takes a target off the process that it holds.
+func (w *Watcher) vacate(s *session, t *target) {
+	w.mu.Lock()
+	held := t.held
+	alone := held != nil && w.leave(held, s)
+	t.state, t.held = targetNew, nil
+	w.mu.Unlock()
+	if alone {
+		w.release([]*process{held})
+	}
+}
+
+// settle makes a target one that has ended as who. The sighting of this number
+// tells it; if it is 0, that is queued now.
+func (w *Watcher) settle(s *session, t *target, who identity, number uint64) {
+	w.vacate(s, t)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if s.targets[who.id.PID] != t {
+		return // a newer call has changed the targets
+	}
+	if number == 0 {
+		w.queue(s, w.foundGone(who), now())
+		number = w.number
+	}
+	t.state, t.last, t.number = targetEnded, who, number
+}
+
+// check is one target's part of Check.
+func (w *Watcher) check(s *session, pid int) (dtc.Sighting, bool) {
+	w.mu.Lock()
+	t := s.targets[pid]
+	if t == nil {
+		w.mu.Unlock()
+		return dtc.Sighting{}, false
+	}
+	before := *t
+	w.mu.Unlock()
+	switch before.state {
+	case targetHeld:
+		return w.lookAt(before.held)
+	case targetMissing:
+		seen, found := w.attach(s, t, pid, listed)
+		if found {
+			return w.sighting(dtc.StateAlive, seen.ID, seen.Name), !seen.Zombie
+		}
+		return w.sighting(dtc.StateMissing, dtc.ProcessID{PID: pid}, ""), true
+	default:
+		return dtc.Sighting{}, false
+	}
+}
+
+// reportAlive queues an alive sighting of a held process, if it is.
+func (w *Watcher) reportAlive(s *session, t *target, p *process) bool {
+	sighting, ok := w.lookAt(p)
+	if ok {
+		w.report(s, t, sighting)
+	}
+	return ok
+}
+
+// lookAt looks at a held process now; not ok means that it has ended.
+func (w *Watcher) lookAt(p *process) (dtc.Sighting, bool) {
+	seen, err := proc.Look(p.id.PID)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		seen = proc.Seen{ID: p.id} // the system will not say: it is there as far as anyone knows
+	} else if err != nil || seen.ID != p.id || seen.Zombie {
+		return dtc.Sighting{}, false // the waiter or the poller is about to tell
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p.ended {
+		return dtc.Sighting{}, false
+	}
+	if seen.Name != "" {
+		p.name = seen.Name // an exec changes it
+	}
+	return w.sighting(dtc.StateAlive, p.id, p.name), true
+}
+
+func (w *Watcher) sighting(state dtc.State, id dtc.ProcessID, name string) dtc.Sighting {
+	return dtc.Sighting{Run: w.run, State: state, Process: id, Boot: w.boot, Name: name}
+}
+
+// miss notes and queues that a target is missing.
+func (w *Watcher) miss(s *session, t *target, pid int) {
+	w.mu.Lock()
+	if t.state != targetHeld {
+		t.state = targetMissing
+	}
+	w.mu.Unlock()
+	w.report(s, t, w.sighting(dtc.StateMissing, dtc.ProcessID{PID: pid}, ""))
+}
+
+// report queues a sighting of a target, if it is still one of the session's.
+func (w *Watcher) report(s *session, t *target, sighting dtc.Sighting) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if s.targets[sighting.Process.PID] == t && t.state != targetEnded {
+		w.queue(s, sighting, now())
+	}
+}
+
+func (w *Watcher) acknowledged(s *session) uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return s.acked
+}
+
+// attach gets hold of the process that now has the pid, if wanted says yes to
+// it, and makes it the target's. found is false if there is none, or not that
+// one. A zombie is attached too; its end is told at once.
+func (w *Watcher) attach(s *session, t *target, pid int, wanted func(proc.Seen) bool) (seen proc.Seen, found bool) {
+	w.attaching.Lock()
+	defer w.attaching.Unlock()
+	seen, err := proc.Look(pid)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		w.log.Warn("cannot look at a process, taking it for missing", "pid", pid, "err", err)
+	}
+	if err != nil || !wanted(seen) {
+		return seen, false
+	}
+	if p := w.own(s, t, seen); p != nil {
+		w.arm(p)
+	}
+	return seen, true
+}
+
+// own makes the process the target's, and returns it if nobody held it before.
+func (w *Watcher) own(s *session, t *target, seen proc.Seen) *process {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if s.targets[seen.ID.PID] != t || t.state == targetHeld {
+		return nil // a newer call has changed the targets
+	}
+	p := w.held[seen.ID]
+	isNew := p == nil
+	if isNew {
+		p = &process{
+			id:     seen.ID,
+			began:  now() - seen.Lived,
+			name:   seen.Name,
+			owners: map[*session]*target{},
+		}
+		w.held[p.id] = p
+	}
+	p.owners[s] = t
+	t.state, t.held = targetHeld, p
+	if !isNew {
+		return nil
+	}
+	return p
+}
+
+// arm has the end of a process told. w.attaching is held.
+func (w *Watcher) arm(p *process) {
+	err := errNoWaiter
+	if w.waiter != nil {
+		err = w.waiter.add(p)
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, fs.ErrNotExist):
+		w.gone(p)
+	default:
+		p.polled = true
+		if w.poll.add(p) {
+			w.log.Warn("the system does not tell of every process when it ends, looking at the rest once a second",
+				"pid", p.id.PID, "err", err)
+		}
+	}
+}
+
+var errNoWaiter = errors.New("no such service in this system")
+
+// gone looks once more at a process that has ended, and tells it.
+func (w *Watcher) gone(p *process) {
+	exit, name := dtc.Exit{}, ""
+	if seen, err := proc.Look(p.id.PID); err == nil && seen.ID == p.id {
+		exit, name = seen.Exit, seen.Name
+	}
+	w.ended(p, exit, name)
+}
+
+// ended tells everyone who watches p that it has ended, now and once. The name
+// is "" if it is not known better than before.
+func (w *Watcher) ended(p *process, exit dtc.Exit, name string) {
+	at := now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p.ended {
+		return
+	}
+	p.ended = true
+	delete(w.held, p.id)
+	if name == "" {
+		name = p.name
+	}
+	sighting := w.sighting(dtc.StateDead, p.id, name)
+	sighting.Exit = exit
+	sighting.Lived = max(0, at-p.began)
+	for s, t := range p.owners {
+		t.state, t.held, t.last = targetEnded, nil, identity{w.boot, p.id}
+		w.queue(s, sighting, at)
+		t.number = w.number
+	}
+	p.owners = nil
+}
+
+// leave takes a session off a process, and says whether nobody watches it any
+// more: it is to be released then. w.mu is held.
+func (w *Watcher) leave(p *process, s *session) bool {
+	delete(p.owners, s)
+	if p.ended || len(p.owners) > 0 {
+		return false
+	}
+	p.ended = true // for us: nobody is to be told
+	delete(w.held, p.id)
+	return true
+}
+
+// release stops waiting for processes that nobody watches.
+func (w *Watcher) release(ps []*process) {
+	w.attaching.Lock()
+	defer w.attaching.Unlock()
+	for _, p := range ps {
+		if p.polled {
+			w.poll.remove(p)
+		} else if w.waiter != nil {
+			w.waiter.remove(p)
+		}
+	}
+}
+
+// releaseAll ends all waiting when Run is over.
+func (w *Watcher) releaseAll() {
+	w.attaching.Lock()
+	defer w.attaching.Unlock()
+	if w.waiter != nil {
+		w.waiter.close()
+	}
+}
+
+// chosen returns the asker's session and those of the pids that are its
+// targets, all of them if none are given.
+func (w *Watcher) chosen(asker string, pids []int) (*session, []int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.sessions[asker]
+	if s == nil {
+		return nil, nil, invalid("check processes: this asker watches none here")
+	}
+	if len(pids) > MaxTargets {
+		return nil, nil, invalid("check %d processes: an asker may have %d at most", len(pids), MaxTargets)
+	}
+	if len(pids) > 0 {
+		return s, pids, nil
+	}
+	return s, sortedPIDs(s.targets), nil
+}

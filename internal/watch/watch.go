@@ -1,0 +1,273 @@
+// Package watch tells when a process ends. It waits for the system to say so
+// (pidfd, kqueue, wait handles) and looks once a second only where the system
+// will not. It signals no process and starts none.
+//
+// What it saw is kept for whoever asked, over broken connections, until that
+// asker has acknowledged it: see [Watcher.Watch].
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"dtc"
+	"dtc/internal/proc"
+)
+
+// Bounds on what askers can make a [Watcher] hold.
+const (
+	MaxAskers  = 4       // sessions; the one that has been away longest makes room for a fifth
+	MaxTargets = 20_000  // of one asker
+	MaxQueue   = 100_000 // deaths of one asker that are not acknowledged; the oldest go first
+)
+
+// Options are the settings of a [Watcher].
+type Options struct {
+	Run    string // id of this run of the agent; with a sighting's number it makes an event's id
+	Logger *slog.Logger
+}
+
+// Watcher watches processes for a few askers. Its methods may be called by any
+// number of goroutines.
+type Watcher struct {
+	run  string
+	log  *slog.Logger
+	poll *poller
+
+	ready   chan struct{} // closed when Run has set boot and waiter
+	stopped chan struct{} // closed when Run is over
+	boot    string
+	waiter  *waiter // nil: everything is polled
+
+	newWaiter func(func(*process, dtc.Exit, string)) (*waiter, error)
+
+	// attaching is held while a process is attached or released, so that two
+	// askers never open the same one twice. It comes before mu.
+	attaching sync.Mutex
+
+	mu       sync.Mutex
+	number   uint64                     // of the last sighting; guarded by mu
+	sessions map[string]*session        // by asker; guarded by mu
+	held     map[dtc.ProcessID]*process // watched and not known to have ended; guarded by mu
+}
+
+// New returns a watcher that begins to work with [Watcher.Run].
+func New(opts Options) *Watcher {
+	w := &Watcher{
+		run:      opts.Run,
+		log:      opts.Logger,
+		ready:    make(chan struct{}),
+		stopped:  make(chan struct{}),
+		sessions: map[string]*session{},
+		held:     map[dtc.ProcessID]*process{},
+
+		newWaiter: newWaiter,
+	}
+	w.poll = newPoller(w.ended)
+	return w
+}
+
+// Run waits for the ends of processes until ctx is done, and returns nil then.
+// It is to be called once; Watch and Check wait for it.
+func (w *Watcher) Run(ctx context.Context) error {
+	defer close(w.stopped)
+	boot, err := proc.BootID()
+	if err != nil {
+		return fmt.Errorf("watch processes: %w", err)
+	}
+	w.boot = boot
+	if w.waiter, err = w.newWaiter(w.ended); err != nil {
+		w.log.Warn("the system does not tell when a process ends, looking once a second", "err", err)
+	}
+	close(w.ready)
+	defer w.releaseAll()
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { w.poll.run(ctx) })
+	if w.waiter == nil {
+		<-ctx.Done()
+		return nil
+	}
+	defer cancel() // before the Wait above
+	if err := w.waiter.run(ctx); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("wait for the end of processes: %w", err)
+	}
+	return nil
+}
+
+// Watch watches the targets for an asker, and gives what it sees to emit, until
+// ctx is done, emit fails or a newer call for the same asker takes over.
+//
+// An asker has one session, which outlives the call: processes stay watched
+// between calls, and a death stays queued until it is acknowledged. A call
+//
+//   - gives the set of targets anew; who is not among them is watched no longer;
+//   - first emits again, in order and with their ages as of now, the deaths
+//     that are not acknowledged;
+//   - then one sighting a target, alive or missing, but none of a target whose
+//     death is queued or is of Known;
+//   - then what happens, as it happens.
+//
+// Numbers rise strictly within a call. A target whose Known process is not
+// there any more is dead with an unknown exit, found now. Its Lived is the time
+// from its start until now, the most that it can be; [dtc.Absent] when it
+// started in another boot. The Boot of such a sighting is KnownBoot. Who has
+// taken over its pid is not watched: an asker that has recorded a death gives
+// that target no more, or goes on giving Known. A process that has been told
+// dead is from then on no process at all, even if its zombie still stands.
+func (w *Watcher) Watch(ctx context.Context, asker string, targets []dtc.WatchTarget, emit func(dtc.Sighting) error) error {
+	if err := checkTargets(targets); err != nil {
+		return err
+	}
+	if err := w.await(ctx); err != nil {
+		return err
+	}
+	c, err := w.begin(asker)
+	if err != nil {
+		return err
+	}
+	defer w.end(c)
+
+	told, err := w.retarget(c, targets)
+	if err != nil {
+		return err
+	}
+	if err := w.flush(ctx, c, emit); err != nil {
+		return err
+	}
+	for _, t := range targets {
+		if err := w.start(c, t, told); err != nil {
+			return err
+		}
+		if err := w.flush(ctx, c, emit); err != nil {
+			return err
+		}
+	}
+	for {
+		select {
+		case <-c.wake:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-w.stopped:
+			return errStopped()
+		}
+		if err := w.flush(ctx, c, emit); err != nil {
+			return err
+		}
+	}
+}
+
+// Check looks at the asker's targets with these pids (all if there are none
+// given) now, and returns alive or missing of each, without a number. One that
+// was missing and has come to be is watched from now on. Those that have ended
+// are left out: their deaths come through Watch.
+func (w *Watcher) Check(ctx context.Context, asker string, pids []int) ([]dtc.Sighting, error) {
+	if err := w.await(ctx); err != nil {
+		return nil, err
+	}
+	s, pids, err := w.chosen(asker, pids)
+	if err != nil {
+		return nil, err
+	}
+	seen := make([]dtc.Sighting, 0, len(pids))
+	for _, pid := range pids {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if sighting, ok := w.check(s, pid); ok {
+			seen = append(seen, sighting)
+		}
+	}
+	return seen, nil
+}
+
+// Acknowledge drops the asker's queued deaths of a run up to a number: they are
+// recorded where nothing is lost. Another run than the present one is no error.
+func (w *Watcher) Acknowledge(_ context.Context, asker, run string, number uint64) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if s := w.sessions[asker]; s != nil && run == w.run {
+		s.acknowledge(number)
+	}
+	return nil
+}
+
+// await waits until Run is at work.
+func (w *Watcher) await(ctx context.Context) error {
+	select {
+	case <-w.stopped:
+		return errStopped()
+	default:
+	}
+	select {
+	case <-w.ready:
+		return nil
+	case <-w.stopped:
+		return errStopped()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// flush emits what is queued. Nothing is locked while emit runs.
+func (w *Watcher) flush(ctx context.Context, c *call, emit func(dtc.Sighting) error) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		e, err := w.next(c)
+		if e == nil || err != nil {
+			return err
+		}
+		sighting := e.sighting
+		sighting.Age = max(0, proc.SinceBoot()-e.at)
+		if err := emit(sighting); err != nil {
+			return err
+		}
+	}
+}
+
+func checkTargets(targets []dtc.WatchTarget) error {
+	if len(targets) > MaxTargets {
+		return invalid("watch %d processes: an asker may have %d at most", len(targets), MaxTargets)
+	}
+	pids := make([]int, len(targets))
+	for i, t := range targets {
+		if t.PID < 1 {
+			return invalid("watch process %d: a pid is a number from 1", t.PID)
+		}
+		pids[i] = t.PID
+	}
+	slices.Sort(pids)
+	for i := 1; i < len(pids); i++ {
+		if pids[i] == pids[i-1] {
+			return invalid("watch process %d: it is given twice", pids[i])
+		}
+	}
+	return nil
+}
+
+func invalid(format string, args ...any) error {
+	return &dtc.Error{Kind: dtc.KindInvalid, Err: fmt.Errorf(format, args...)}
+}
+
+func unavailable(text string) error {
+	return &dtc.Error{Kind: dtc.KindUnavailable, Err: errors.New(text)}
+}
+
+func errStopped() error { return unavailable("watch processes: the agent stops") }
+
+func errSuperseded() error {
+	return unavailable("watch processes: a newer call of the same asker has taken over")
+}
+
+// now is the clock of ages.
+func now() time.Duration { return proc.SinceBoot() }

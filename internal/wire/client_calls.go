@@ -1,0 +1,119 @@
+package wire
+
+import (
+	"context"
+	"errors"
+
+	"dtc"
+)
+
+// Info asks what runs there.
+func (c *Client) Info(ctx context.Context) (dtc.Info, error) {
+	var info dtc.Info
+	err := c.call(ctx, maxReply+1024, func(ctx context.Context) (bool, error) {
+		m, err := c.rpc.Info(ctx, &InfoRequest{})
+		if err != nil {
+			return false, err
+		}
+		info = m.info()
+		return true, nil
+	})
+	return info, err
+}
+
+// Get asks q and gives the parts of the answer to emit, in order. The last, and
+// no other, has Partial unset; without it Get returns an error. A part is valid
+// during the call of emit, only its texts longer. An error of emit ends Get and
+// is returned as it is.
+func (c *Client) Get(ctx context.Context, q dtc.Query, emit func(*dtc.Report) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the stream, wherever it is
+	return c.call(ctx, 2*maxAnswerText, func(ctx context.Context) (given bool, err error) {
+		stream, err := c.rpc.Get(ctx, &GetRequest{Status: []byte(q.Status)})
+		if err != nil {
+			return false, err
+		}
+		defer stream.Close()
+		d := decoder{status: q.Status}
+		for stream.Receive() {
+			r, err := d.decode(stream.Msg())
+			if err != nil {
+				return given, err
+			}
+			given = true
+			if err := emit(r); err != nil {
+				return given, &emitError{err}
+			}
+			if !r.Partial {
+				stream.Receive() // the end, so that the connection need not cancel the stream
+				return given, nil
+			}
+		}
+		if err := stream.Err(); err != nil {
+			return given, err
+		}
+		return given, &dtc.Error{Kind: dtc.KindUnavailable, Err: errors.New("the answer ended in the middle")}
+	})
+}
+
+// Watch tells what happens to the targets until ctx is done or the connection
+// is lost. An error of emit ends Watch and is returned as it is.
+func (c *Client) Watch(ctx context.Context, targets []dtc.WatchTarget, emit func(dtc.Sighting) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	return c.call(ctx, 0, func(ctx context.Context) (given bool, err error) {
+		stream, err := c.rpc.Watch(ctx, newTargets(targets))
+		if err != nil {
+			return false, err
+		}
+		defer stream.Close()
+		for stream.Receive() {
+			s, err := stream.Msg().sighting()
+			if err != nil {
+				return given, err
+			}
+			given = true
+			if err := emit(s); err != nil {
+				return given, &emitError{err}
+			}
+		}
+		if err := stream.Err(); err != nil {
+			return given, err
+		}
+		return given, &dtc.Error{Kind: dtc.KindUnavailable, Err: errors.New("the agent ended the watch")}
+	})
+}
+
+// Check has the agent look at the processes now.
+func (c *Client) Check(ctx context.Context, pids []int) ([]dtc.Sighting, error) {
+	m := &CheckRequest{Pids: make([]int64, len(pids))}
+	for i, pid := range pids {
+		m.Pids[i] = int64(pid)
+	}
+	var sightings []dtc.Sighting
+	err := c.call(ctx, maxReply+1024, func(ctx context.Context) (bool, error) {
+		reply, err := c.rpc.Check(ctx, m)
+		if err != nil {
+			return false, err
+		}
+		sightings = make([]dtc.Sighting, len(reply.Sightings))
+		for i, s := range reply.Sightings {
+			if sightings[i], err = s.sighting(); err != nil {
+				return false, err
+			}
+		}
+		return true, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return sightings, nil
+}
+
+// Acknowledge tells that all sightings of the run up to number are recorded.
+func (c *Client) Acknowledge(ctx context.Context, run string, number uint64) error {
+	return c.call(ctx, maxReply+1024, func(ctx context.Context) (bool, error) {
+		_, err := c.rpc.Acknowledge(ctx, &AcknowledgeRequest{Run: []byte(run), Number: number})
+		return false, err
+	})
+}

@@ -1,0 +1,158 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/proto"
+
+	"dtc"
+)
+
+// FuzzPart has a client read whatever an agent may send as a part.
+func FuzzPart(f *testing.F) {
+	var e encoder
+	for _, r := range []*dtc.Report{
+		{Process: processes(3), CollectedAt: time.Unix(1_700_000_000, 0)},
+		{OpenFiles: []dtc.OpenFile{{PID: 1, Name: "/"}, {PID: 2, Name: "x"}}},
+		{CPU: &dtc.CPU{Percent: []dtc.CPUPercent{{CPU: "all"}, {CPU: "0"}}}},
+		{Memory: &dtc.Memory{TotalBytes: 1}, Platform: &dtc.Platform{OS: "Linux", BootTime: time.Unix(1, 0)}, Notes: []string{"n"}},
+	} {
+		if err := e.send(r, func(m *PartMessage) error {
+			b, err := proto.Marshal(m)
+			f.Add(b)
+			return err
+		}); err != nil {
+			f.Fatal(err)
+		}
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m := new(PartMessage)
+		if proto.Unmarshal(b, m) != nil {
+			return
+		}
+		for _, s := range dtc.Statuses() {
+			d := decoder{status: s.Status}
+			r, err := d.decode(m)
+			if err != nil {
+				continue
+			}
+			checkReport(t, r)
+			// What was understood comes over again as it is.
+			var again encoder
+			if err := again.send(r, func(m *PartMessage) error {
+				_, err := (&decoder{status: s.Status}).decode(proto.Clone(m).(*PartMessage))
+				return err
+			}); err != nil {
+				t.Fatalf("%s: %v", s.Status, err)
+			}
+		}
+	})
+}
+
+func checkReport(t *testing.T, r *dtc.Report) {
+	t.Helper()
+	if len(r.Process) > maxRows || len(r.OpenFiles) > maxRows || len(r.Notes) > maxNotes {
+		t.Fatal("beyond the limits")
+	}
+	for _, p := range r.Process {
+		if p.PID < dtc.Absent || p.RSSBytes < dtc.Absent || math.IsInf(p.CPUPercent, 0) {
+			t.Fatalf("impossible: %+v", p)
+		}
+		checkTime(t, p.StartedAt)
+	}
+	checkTime(t, r.CollectedAt)
+	if r.Platform != nil {
+		checkTime(t, r.Platform.BootTime)
+	}
+	if r.CPU != nil && (len(r.CPU.Percent) > maxRows || r.CPU.LogicalCores < dtc.Absent) {
+		t.Fatalf("impossible: %+v", r.CPU)
+	}
+	if m := r.Memory; m != nil && (m.TotalBytes < dtc.Absent || m.SwapFreeBytes < dtc.Absent) {
+		t.Fatalf("impossible: %+v", m)
+	}
+}
+
+func checkTime(t *testing.T, at time.Time) {
+	t.Helper()
+	if _, err := json.Marshal(at); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := json.Marshal(at.UTC()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// FuzzMessages has both sides read whatever may come in the other messages.
+func FuzzMessages(f *testing.F) {
+	for _, m := range []proto.Message{
+		newInfo(dtc.Info{Version: "1", Boot: "b", Run: "r"}),
+		newTargets([]dtc.WatchTarget{{PID: 1, Known: dtc.ProcessID{PID: 1, Start: 2}, KnownBoot: "b"}}),
+		newSighting(&dtc.Sighting{Run: "r", State: dtc.StateDead, Exit: dtc.Exit{Kind: dtc.ExitCode, Number: 1}, Lived: time.Hour}),
+		&CheckRequest{Pids: []int64{1, 2}},
+		&JoinMessage{Token: []byte("t"), Listen: []byte("127.0.0.1:1")},
+		&JoinedMessage{Error: "e", ErrorKind: 7},
+	} {
+		b, err := proto.Marshal(m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if m := new(InfoMessage); proto.Unmarshal(b, m) == nil {
+			if info := m.info(); len(info.Version)+len(info.Boot)+len(info.Run) > 3*maxShort {
+				t.Fatal("too long")
+			}
+		}
+		if m := new(WatchRequest); proto.Unmarshal(b, m) == nil {
+			targets, err := m.targets()
+			for _, target := range targets {
+				if err == nil && (target.PID <= 0 || target.Known.PID < 0 || len(target.KnownBoot) > maxShort) {
+					t.Fatalf("impossible: %+v", target)
+				}
+			}
+		}
+		if m := new(SightingMessage); proto.Unmarshal(b, m) == nil {
+			s, err := m.sighting()
+			if err == nil && (s.Age < 0 || s.Lived < 0 || len(s.Name) > maxShort || s.Process.PID < 0) {
+				t.Fatalf("impossible: %+v", s)
+			}
+			if err == nil {
+				if again, err := newSighting(&s).sighting(); err != nil || again != s {
+					t.Fatalf("%+v became %+v", s, again)
+				}
+			}
+		}
+		if m := new(CheckRequest); proto.Unmarshal(b, m) == nil {
+			pids, err := m.pids()
+			for _, pid := range pids {
+				if err == nil && pid <= 0 {
+					t.Fatalf("pid %d", pid)
+				}
+			}
+		}
+		_ = readJoin(bytes.NewReader(b), new(JoinMessage))
+		_ = readJoin(bytes.NewReader(b), new(JoinedMessage))
+	})
+}
+
+func FuzzClean(f *testing.F) {
+	f.Add("a\x1b[2J\u202e\xff\r\nb\u200b")
+	f.Fuzz(func(t *testing.T, s string) {
+		got := clean(s)
+		if !utf8.ValidString(got) || len(got) > 3*maxNote {
+			t.Fatalf("clean(%q) = %q", s, got)
+		}
+		for _, r := range got {
+			if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
+				t.Fatalf("clean(%q) = %q", s, got)
+			}
+		}
+	})
+}

@@ -1,0 +1,391 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"dtc"
+)
+
+func TestInfo(t *testing.T) {
+	r := serve(t, &Server{Agent: &fakeAgent{}})
+	got, err := r.client(t, r.monitor).Info(within(t, 5*time.Second))
+	if want := (dtc.Info{Version: "1", Boot: "boot", Run: "run"}); got != want || err != nil {
+		t.Errorf("Info = %v, %v; want %v", got, err, want)
+	}
+}
+
+func sameProcess(a, b dtc.Process) bool {
+	zoneA, offsetA := a.StartedAt.Zone()
+	zoneB, offsetB := b.StartedAt.Zone()
+	same := a.StartedAt.Equal(b.StartedAt) && zoneA == zoneB && offsetA == offsetB
+	a.StartedAt, b.StartedAt = time.Time{}, time.Time{}
+	return same && a == b
+}
+
+func TestGetLongListInParts(t *testing.T) {
+	want := processes(2500)
+	zone := time.FixedZone("CET", 3600)
+	collected := time.Date(2026, 1, 2, 3, 4, 5, 6000, zone)
+	r := serve(t, &Server{Agent: &fakeAgent{get: func(_ context.Context, q dtc.Query, emit func(*dtc.Report) error) error {
+		if q.Status != dtc.StatusProcess {
+			return fmt.Errorf("asked %q", q.Status)
+		}
+		if err := emit(&dtc.Report{CollectedAt: collected, Process: want[:2000], Partial: true}); err != nil {
+			return err
+		}
+		return emit(&dtc.Report{CollectedAt: collected, Process: want[2000:], Notes: []string{"a note"}})
+	}}})
+	var got []dtc.Process
+	var partial []bool
+	var notes []string
+	err := r.client(t, r.monitor).Get(within(t, 5*time.Second), dtc.Query{Status: dtc.StatusProcess}, func(part *dtc.Report) error {
+		name, _ := part.CollectedAt.Zone()
+		if !part.CollectedAt.Equal(collected) || name != "CET" || part.Status != dtc.StatusProcess {
+			t.Errorf("a part of %s collected at %s", part.Status, part.CollectedAt)
+		}
+		got, partial, notes = append(got, part.Process...), append(partial, part.Partial), append(notes, part.Notes...)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.EqualFunc(got, want, sameProcess) {
+		t.Errorf("%d processes came over differently than the %d that were sent", len(got), len(want))
+	}
+	if n := len(partial); slices.Contains(partial[n-1:], true) || slices.Contains(partial[:n-1], false) || n < 3 {
+		t.Errorf("partial = %v", partial)
+	}
+	if !slices.Equal(notes, []string{"a note"}) {
+		t.Errorf("notes = %q", notes)
+	}
+}
+
+func TestGetSplitsLongTexts(t *testing.T) {
+	long := strings.Repeat("x", 700<<10)
+	want := slices.Repeat([]dtc.Process{{PID: 1, Command: long}}, 20)
+	want = append(want, dtc.Process{PID: 2, Command: strings.Repeat("y", maxText)})
+	r := serve(t, &Server{Agent: &fakeAgent{get: func(_ context.Context, _ dtc.Query, emit func(*dtc.Report) error) error {
+		return emit(&dtc.Report{Process: want})
+	}}})
+	var got []dtc.Process
+	err := r.client(t, r.monitor).Get(within(t, 10*time.Second), dtc.Query{Status: dtc.StatusProcess}, func(part *dtc.Report) error {
+		got = append(got, part.Process...)
+		return nil
+	})
+	same := func(a, b dtc.Process) bool { return a.PID == b.PID && a.Command == b.Command }
+	if err != nil || !slices.EqualFunc(got, want, same) {
+		t.Errorf("got %d processes, %v", len(got), err)
+	}
+}
+
+func TestGetEveryStatus(t *testing.T) {
+	nan := math.NaN()
+	want := map[dtc.Status]*dtc.Report{
+		dtc.StatusMemory: {Memory: &dtc.Memory{
+			TotalBytes: 1, UsedBytes: 2, FreeBytes: 3, SharedBytes: dtc.Absent, BuffersBytes: 5, CachedBytes: 6,
+			AvailableBytes: 0, SwapTotalBytes: 8, SwapUsedBytes: dtc.Absent, SwapFreeBytes: 10,
+		}},
+		dtc.StatusPlatform: {Platform: &dtc.Platform{
+			Hostname: "h\xff", OS: "Linux", Platform: "p", PlatformVersion: "v", Kernel: "k", KernelVersion: "kv", Arch: "x86_64",
+			BootTime: time.Unix(1_700_000_000, 5), UptimeSeconds: 12.5, Virtualization: "none", OperatingSystem: "GNU/Linux",
+		}},
+		dtc.StatusCPU: {CPU: &dtc.CPU{
+			Model: "m", LogicalCores: 4, PhysicalCores: dtc.Absent, Load1: 0, Load5: nan, Load15: 3, IntervalSeconds: 1.5,
+			Percent:       []dtc.CPUPercent{{CPU: "all", User: 1, Steal: nan, Idle: 99}, {CPU: "0", GuestNice: 2}},
+			UptimeSeconds: 7, Users: 0, Hostname: "h", OS: "Linux", Kernel: "6", Arch: "a",
+		}},
+		dtc.StatusOpenFiles: {OpenFiles: []dtc.OpenFile{
+			{PID: 1, User: "u", Command: "c", FD: "cwd", Type: "DIR", Device: "254,1", SizeBytes: 4096, Offset: dtc.Absent, Node: "2", Name: "/"},
+			{PID: 1, FD: "3", Mode: "u", Lock: "W", Type: "IPv4", Device: "1", SizeBytes: dtc.Absent, Offset: 0, Node: "TCP", Name: "*:22"},
+		}},
+	}
+	r := serve(t, &Server{Agent: &fakeAgent{get: func(_ context.Context, q dtc.Query, emit func(*dtc.Report) error) error {
+		return emit(want[q.Status])
+	}}})
+	c := r.client(t, r.monitor)
+	for status, report := range want {
+		n := 0
+		err := c.Get(within(t, 5*time.Second), dtc.Query{Status: status}, func(part *dtc.Report) error {
+			n++
+			if part.Platform != nil {
+				if !part.Platform.BootTime.Equal(report.Platform.BootTime) {
+					t.Errorf("booted at %s", part.Platform.BootTime)
+				}
+				part.Platform.BootTime = report.Platform.BootTime
+			}
+			if got, want := show(part), show(report); got != want {
+				t.Errorf("%s:\n got %s\nwant %s", status, got, want)
+			}
+			return nil
+		})
+		if err != nil || n != 1 {
+			t.Errorf("%s: %d parts, %v", status, n, err)
+		}
+	}
+}
+
+func show(r *dtc.Report) string {
+	return fmt.Sprintf("%+v %+v %+v %+v %+v", r.Process, r.OpenFiles, r.Memory, r.CPU, r.Platform)
+}
+
+func TestWatchTellsAtOnce(t *testing.T) {
+	targets := []dtc.WatchTarget{{PID: 7, Known: dtc.ProcessID{PID: 7, Start: math.MaxUint64}, KnownBoot: "b"}, {PID: 8}}
+	sightings := make(chan dtc.Sighting)
+	ended := make(chan struct{})
+	r := serve(t, &Server{Agent: &fakeAgent{
+		watch: func(ctx context.Context, asker string, got []dtc.WatchTarget, emit func(dtc.Sighting) error) error {
+			defer close(ended)
+			if asker != "m1" || !slices.Equal(got, targets) {
+				t.Errorf("%q watches %v", asker, got)
+			}
+			for {
+				select {
+				case s := <-sightings:
+					if err := emit(s); err != nil {
+						return err
+					}
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+		},
+	}})
+	ctx, cancel := context.WithCancel(within(t, 10*time.Second))
+	seen := make(chan dtc.Sighting)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	watching.Go(func() {
+		err := r.client(t, r.monitor).Watch(ctx, targets, func(s dtc.Sighting) error {
+			seen <- s
+			return nil
+		})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("Watch = %v", err)
+		}
+	})
+	exits := []dtc.Exit{{}, {Kind: dtc.ExitCode}, {Kind: dtc.ExitCode, Number: 3}, {Kind: dtc.ExitSignal, Number: 9}}
+	for i, exit := range exits {
+		want := dtc.Sighting{
+			Run: "r", Number: uint64(i), State: dtc.StateDead, Process: dtc.ProcessID{PID: 7, Start: 5}, Boot: "b", Name: "n\xff",
+			Exit: exit, Lived: time.Hour, Age: time.Millisecond,
+		}
+		began := time.Now()
+		sightings <- want
+		if got := <-seen; got != want {
+			t.Errorf("saw %+v, want %+v", got, want)
+		}
+		if i > 0 && time.Since(began) > time.Second {
+			t.Errorf("it took %s", time.Since(began))
+		}
+	}
+	cancel()
+	<-ended
+}
+
+func TestCheckAndAcknowledge(t *testing.T) {
+	want := []dtc.Sighting{{State: dtc.StateMissing, Process: dtc.ProcessID{PID: 3}}, {State: dtc.StateAlive, Process: dtc.ProcessID{PID: 4, Start: 1}}}
+	var acked string
+	r := serve(t, &Server{Agent: &fakeAgent{
+		check: func(_ context.Context, asker string, pids []int) ([]dtc.Sighting, error) {
+			if asker != "m1" || !slices.Equal(pids, []int{3, 4}) {
+				return nil, fmt.Errorf("%s checks %v", asker, pids)
+			}
+			return want, nil
+		},
+		ack: func(_ context.Context, asker, run string, number uint64) error {
+			acked = fmt.Sprint(asker, " ", run, " ", number)
+			return nil
+		},
+	}})
+	c := r.client(t, r.monitor)
+	got, err := c.Check(within(t, 5*time.Second), []int{3, 4})
+	if !slices.Equal(got, want) || err != nil {
+		t.Errorf("Check = %v, %v", got, err)
+	}
+	if err := c.Acknowledge(within(t, 5*time.Second), "run", math.MaxUint64); err != nil || acked != "m1 run 18446744073709551615" {
+		t.Errorf("Acknowledge = %v; the agent got %q", err, acked)
+	}
+}
+
+func TestErrorsKeepTheirKind(t *testing.T) {
+	fail := errors.New("it failed\x1b[2J\n" + strings.Repeat("x", 5000))
+	r := serve(t, &Server{Agent: &fakeAgent{info: func(context.Context) (dtc.Info, error) { return dtc.Info{}, fail }}})
+	c := r.client(t, r.monitor)
+	_, err := c.Info(within(t, 5*time.Second))
+	if err == nil || !strings.HasPrefix(err.Error(), "it failed\uFFFD[2J\uFFFDxxx") || len(err.Error()) > maxNote+10 {
+		t.Errorf("Info = %.100q", err)
+	}
+	for _, kind := range []dtc.ErrorKind{dtc.KindInvalid, dtc.KindDenied, dtc.KindTimeout, dtc.KindUnavailable, dtc.KindOther} {
+		fail = &dtc.Error{Kind: kind, Err: errors.New("so")}
+		if _, err := c.Info(within(t, 5*time.Second)); dtc.KindOf(err) != kind || err.Error() != "so" {
+			t.Errorf("Info = %v (%s), want so (%s)", err, dtc.KindOf(err), kind)
+		}
+	}
+	if _, err := c.Check(within(t, 5*time.Second), []int{0}); dtc.KindOf(err) != dtc.KindInvalid {
+		t.Errorf("Check of pid 0 = %v", err)
+	}
+	if err := c.Watch(within(t, 5*time.Second), []dtc.WatchTarget{{PID: -1}}, nil); dtc.KindOf(err) != dtc.KindInvalid {
+		t.Errorf("Watch of pid -1 = %v", err)
+	}
+}
+
+func TestPanicIsAnErrorAndNoMore(t *testing.T) {
+	r := serve(t, &Server{Agent: &fakeAgent{
+		info: func(context.Context) (dtc.Info, error) { panic("secret") },
+		get:  func(context.Context, dtc.Query, func(*dtc.Report) error) error { panic("secret") },
+	}})
+	c := r.client(t, r.monitor)
+	_, err := c.Info(within(t, 5*time.Second))
+	err2 := c.Get(within(t, 5*time.Second), dtc.Query{}, func(*dtc.Report) error { return nil })
+	for _, err := range []error{err, err2} {
+		if err == nil || err.Error() != "internal error" {
+			t.Errorf("err = %v", err)
+		}
+	}
+	if text := r.logged.String(); !strings.Contains(text, "panic=secret") {
+		t.Errorf("logged: %s", text)
+	}
+}
+
+func TestDeadlines(t *testing.T) {
+	deadline := make(chan bool, 1)
+	r := serve(t, &Server{Agent: &fakeAgent{
+		info: func(ctx context.Context) (dtc.Info, error) {
+			_, ok := ctx.Deadline()
+			deadline <- ok
+			<-ctx.Done()
+			return dtc.Info{}, ctx.Err()
+		},
+	}})
+	c := r.client(t, r.monitor)
+	_, err := c.Info(within(t, 100*time.Millisecond))
+	if dtc.KindOf(err) != dtc.KindTimeout {
+		t.Errorf("Info = %v (%s)", err, dtc.KindOf(err))
+	}
+	if !<-deadline {
+		t.Error("the agent does not know the deadline")
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	go func() {
+		<-deadline
+		cancel(&dtc.Error{Kind: dtc.KindTimeout, Err: errors.New("given up")})
+	}()
+	if _, err := c.Info(ctx); dtc.KindOf(err) != dtc.KindTimeout || err.Error() != "given up" {
+		t.Errorf("Info = %v (%s)", err, dtc.KindOf(err))
+	}
+}
+
+func TestEmitErrorIsReturnedAsItIs(t *testing.T) {
+	r := serve(t, &Server{Agent: &fakeAgent{
+		get: func(_ context.Context, _ dtc.Query, emit func(*dtc.Report) error) error {
+			return emit(&dtc.Report{Process: processes(3000)})
+		},
+		watch: func(_ context.Context, _ string, _ []dtc.WatchTarget, emit func(dtc.Sighting) error) error {
+			return emit(dtc.Sighting{State: dtc.StateAlive})
+		},
+	}})
+	c := r.client(t, r.monitor)
+	own := errors.New("the disk is full")
+	if err := c.Get(within(t, 5*time.Second), dtc.Query{Status: dtc.StatusProcess}, func(*dtc.Report) error { return own }); !errors.Is(err, own) {
+		t.Errorf("Get = %v", err)
+	}
+	if err := c.Watch(within(t, 5*time.Second), nil, func(dtc.Sighting) error { return own }); !errors.Is(err, own) {
+		t.Errorf("Watch = %v", err)
+	}
+	if err := c.Watch(within(t, 5*time.Second), nil, func(dtc.Sighting) error { return nil }); dtc.KindOf(err) != dtc.KindUnavailable {
+		t.Errorf("Watch = %v", err)
+	}
+}
+
+func TestAnswerWithoutEndIsAnError(t *testing.T) {
+	r := serve(t, &Server{Agent: &fakeAgent{get: func(_ context.Context, _ dtc.Query, emit func(*dtc.Report) error) error {
+		return emit(&dtc.Report{Partial: true})
+	}}})
+	err := r.client(t, r.monitor).Get(within(t, 5*time.Second), dtc.Query{Status: dtc.StatusProcess}, func(*dtc.Report) error { return nil })
+	if dtc.KindOf(err) != dtc.KindUnavailable {
+		t.Errorf("Get = %v", err)
+	}
+}
+
+// countDials returns a client and how often it has dialed.
+func countDials(t *testing.T, r *rig) (*Client, *atomic.Int32) {
+	t.Helper()
+	var dials atomic.Int32
+	c := NewClient(func(ctx context.Context) (net.Conn, error) {
+		dials.Add(1)
+		return r.dialer(r.monitor).Dial(ctx, r.at, ProtoRPC)
+	})
+	t.Cleanup(func() { c.Close() })
+	return c, &dials
+}
+
+func TestClientKeepsOneConnection(t *testing.T) {
+	r := serve(t, &Server{Agent: &fakeAgent{}})
+	c, dials := countDials(t, r)
+	var asking sync.WaitGroup
+	for range 50 {
+		asking.Go(func() {
+			if _, err := c.Info(within(t, 10*time.Second)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	asking.Wait()
+	if n := dials.Load(); n != 1 {
+		t.Errorf("dialed %d times", n)
+	}
+}
+
+func TestClientDialsAgain(t *testing.T) {
+	r := serve(t, &Server{Agent: &fakeAgent{}})
+	c, dials := countDials(t, r)
+	for i := range int32(20) {
+		if _, err := c.Info(within(t, 5*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if n := dials.Load(); n != i+1 {
+			t.Fatalf("dialed %d times, not %d", n, i+1)
+		}
+		// The client may notice before the next call or in its middle.
+		r.server.Disconnect(func(dtc.Peer) bool { return true })
+		if i%2 == 0 {
+			soon(t, "the connection is lost", func() bool { s, _ := c.open(); return s == nil })
+		}
+	}
+}
+
+func TestClosedClientFails(t *testing.T) {
+	r := serve(t, &Server{Agent: &fakeAgent{}})
+	c, _ := countDials(t, r)
+	c.Close()
+	c.Close()
+	if _, err := c.Info(within(t, 5*time.Second)); dtc.KindOf(err) != dtc.KindUnavailable {
+		t.Errorf("Info = %v", err)
+	}
+}
+
+func TestCloseEndsDial(t *testing.T) {
+	dialing := make(chan struct{})
+	c := NewClient(func(ctx context.Context) (net.Conn, error) {
+		close(dialing)
+		<-ctx.Done()
+		return nil, ctx.Err()
+	})
+	go func() {
+		<-dialing
+		c.Close()
+	}()
+	if _, err := c.Info(t.Context()); dtc.KindOf(err) != dtc.KindUnavailable {
+		t.Errorf("Info = %v", err)
+	}
+}

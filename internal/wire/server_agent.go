@@ -1,0 +1,75 @@
+package wire
+
+import (
+	"context"
+
+	"connectrpc.com/connect"
+
+	"dtc"
+)
+
+// agentServer answers the RPCs with an [Agent].
+type agentServer struct {
+	agent Agent
+}
+
+var _ AgentServiceHandler = (*agentServer)(nil)
+
+// Info implements [AgentServiceHandler].
+func (s *agentServer) Info(ctx context.Context, _ *InfoRequest) (*InfoMessage, error) {
+	info, err := s.agent.Info(ctx)
+	if err != nil {
+		return nil, toPeer(err)
+	}
+	return newInfo(info), nil
+}
+
+// Get implements [AgentServiceHandler].
+func (s *agentServer) Get(ctx context.Context, req *GetRequest, stream *connect.ServerStream[PartMessage]) error {
+	var e encoder
+	q := dtc.Query{Status: dtc.Status(cut(req.Status, maxShort))}
+	return toPeer(s.agent.Get(ctx, q, func(r *dtc.Report) error {
+		return e.send(r, func(m *PartMessage) error {
+			extend(ctx)
+			return stream.Send(m)
+		})
+	}))
+}
+
+// Watch implements [AgentServiceHandler].
+func (s *agentServer) Watch(ctx context.Context, req *WatchRequest, stream *connect.ServerStream[SightingMessage]) error {
+	targets, err := req.targets()
+	if err != nil {
+		return toPeer(err)
+	}
+	return toPeer(s.agent.Watch(ctx, peerOf(ctx).ID, targets, func(sighting dtc.Sighting) error {
+		extend(ctx)
+		return stream.Send(newSighting(&sighting))
+	}))
+}
+
+// Check implements [AgentServiceHandler].
+func (s *agentServer) Check(ctx context.Context, req *CheckRequest) (*CheckReply, error) {
+	pids, err := req.pids()
+	if err != nil {
+		return nil, toPeer(err)
+	}
+	sightings, err := s.agent.Check(ctx, peerOf(ctx).ID, pids)
+	if err != nil {
+		return nil, toPeer(err)
+	}
+	reply := &CheckReply{Sightings: make([]*SightingMessage, len(sightings))}
+	for i := range sightings {
+		reply.Sightings[i] = newSighting(&sightings[i])
+	}
+	return reply, nil
+}
+
+// Acknowledge implements [AgentServiceHandler].
+func (s *agentServer) Acknowledge(ctx context.Context, req *AcknowledgeRequest) (*AcknowledgeReply, error) {
+	err := s.agent.Acknowledge(ctx, peerOf(ctx).ID, cut(req.Run, maxShort), req.Number)
+	if err != nil {
+		return nil, toPeer(err)
+	}
+	return &AcknowledgeReply{}, nil
+}

@@ -1,0 +1,180 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"dtc"
+)
+
+// newHTTP returns the server of the connections that are fed to it. They are
+// proven, so it sees no TLS, and HTTP/2 is all that it speaks.
+func (r *run) newHTTP(ctx context.Context) *http.Server {
+	mux := http.NewServeMux()
+	if r.Agent != nil {
+		mux.Handle(NewAgentServiceHandler(
+			&agentServer{agent: r.Agent},
+			connect.WithReadMaxBytes(maxRequest),
+			connect.WithCompression("gzip", nil, nil), // it costs more than a LAN, and is one more way to send a bomb
+			connect.WithRequestGate(r.allowMonitor),
+			connect.WithRecover(func(_ context.Context, spec connect.Spec, _ http.Header, p any) error {
+				r.panicked(spec.Procedure, p)
+				return connect.NewError(connect.CodeInternal, errors.New("internal error"))
+			}),
+		))
+	}
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler:           r.calls.count(http.MaxBytesHandler(mux, maxRequest+1024)), // connect would read a longer one to its end
+		Protocols:         &protocols,
+		ReadHeaderTimeout: handshakeTimeout,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(r.Logger.Handler(), slog.LevelDebug),
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ConnContext:       withPeer,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          64,
+			MaxReceiveBufferPerConnection: 256 << 10,
+			MaxReceiveBufferPerStream:     64 << 10,
+			MaxDecoderHeaderTableSize:     4 << 10,
+			MaxEncoderHeaderTableSize:     4 << 10,
+			SendPingTimeout:               deadTimeout * 6 / 10, // longer than the client's, so that it alone pings
+			PingTimeout:                   deadTimeout * 4 / 10,
+			WriteByteTimeout:              deadTimeout,
+		},
+	}
+}
+
+// allowMonitor is the gate of every RPC: only monitors ask.
+func (r *run) allowMonitor(ctx context.Context, spec connect.Spec, _ connect.Peer, _ http.Header) (context.Context, error) {
+	peer := peerOf(ctx)
+	if peer.Role == dtc.RoleMonitor {
+		return ctx, nil
+	}
+	r.denied(peer, spec.Procedure)
+	return nil, connect.NewError(connect.CodePermissionDenied, errors.New(dtc.KindDenied.String()))
+}
+
+type (
+	peerKey   struct{}
+	writerKey struct{}
+)
+
+func withPeer(ctx context.Context, c net.Conn) context.Context {
+	if pc, ok := c.(*peerConn); ok {
+		ctx = context.WithValue(ctx, peerKey{}, pc.peer)
+	}
+	return ctx
+}
+
+// peerOf returns who asks. Nobody has no role, and so may nothing.
+func peerOf(ctx context.Context) dtc.Peer {
+	peer, _ := ctx.Value(peerKey{}).(dtc.Peer)
+	return peer
+}
+
+// calls counts the handlers that run, for the end of a run.
+type calls struct {
+	mu    sync.Mutex
+	n     int
+	over  bool
+	ended chan struct{}
+}
+
+// count returns next with every call counted, and with the means to limit its
+// writes (see extend).
+func (c *calls) count(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if !c.begin() {
+			return
+		}
+		defer c.end()
+		ctx := context.WithValue(req.Context(), writerKey{}, http.NewResponseController(w))
+		next.ServeHTTP(w, req.WithContext(ctx))
+	})
+}
+
+func (c *calls) begin() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.over {
+		c.n++
+	}
+	return !c.over
+}
+
+func (c *calls) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.n--; c.n == 0 && c.over {
+		close(c.ended)
+	}
+}
+
+// close begins no further call, and returns a channel that is closed when none
+// runs any more. It is called once.
+func (c *calls) close() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over = true
+	c.ended = make(chan struct{})
+	if c.n == 0 {
+		close(c.ended)
+	}
+	return c.ended
+}
+
+// extend gives the peer a while to take the next message. Without it one that
+// never reads would hold the call, and what it has collected, for ever.
+func extend(ctx context.Context) {
+	if rc, ok := ctx.Value(writerKey{}).(*http.ResponseController); ok {
+		_ = rc.SetWriteDeadline(time.Now().Add(stallTimeout)) // HTTP/2 always has deadlines
+	}
+}
+
+// connQueue is the listener by which connections reach the HTTP server.
+type connQueue struct {
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func newConnQueue() *connQueue {
+	return &connQueue{conns: make(chan net.Conn), done: make(chan struct{})}
+}
+
+// feed hands a connection to the HTTP server, whose it is from then on.
+func (r *run) feed(c *peerConn) {
+	select {
+	case r.queue.conns <- c:
+	case <-r.queue.done:
+		c.Close()
+	}
+}
+
+// Accept returns the next connection.
+func (q *connQueue) Accept() (net.Conn, error) {
+	select {
+	case c := <-q.conns:
+		return c, nil
+	case <-q.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close ends Accept.
+func (q *connQueue) Close() error {
+	q.once.Do(func() { close(q.done) })
+	return nil
+}
+
+// Addr returns an address that nothing uses.
+func (q *connQueue) Addr() net.Addr { return &net.TCPAddr{} }

@@ -1,0 +1,12 @@
+package wire
+
+import (
+	"syscall"
+	"time"
+)
+
+const tcpRxtConnDropTime = 0x80 // TCP_RXT_CONNDROPTIME of netinet/tcp.h, in seconds
+
+func setUserTimeout(fd uintptr, d time.Duration) error {
+	return syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpRxtConnDropTime, int(d.Seconds()))
+}
