@@ -22,6 +22,7 @@ import (
 // fleet is a monitor and some agents, each in a namespace of its own.
 type fleet struct {
 	*network
+	t      testing.TB // of the whole fleet: daemons outlive the subtest that starts them
 	home   string   // of the monitor
 	homes  []string // of all; 0 is the monitor's
 	serve  *daemon
@@ -32,7 +33,7 @@ type fleet struct {
 // network for all hosts but the last, issue for that.
 func newFleet(t *testing.T, hosts int) *fleet {
 	t.Helper()
-	f := &fleet{network: newNetwork(t, hosts+1), home: t.TempDir()}
+	f := &fleet{network: newNetwork(t, hosts+1), t: t, home: t.TempDir()}
 	monitorAt := f.ips[0] + ":7700"
 	f.dtc(t, "init", "--listen", monitorAt)
 	f.startServe(t)
@@ -65,7 +66,7 @@ func (f *fleet) dtc(t testing.TB, args ...string) string {
 
 func (f *fleet) startServe(t testing.TB) {
 	t.Helper()
-	f.serve = f.nodes[0].start(t, dtcPath(), "serve", "--home", f.home)
+	f.serve = f.nodes[0].start(f.t, dtcPath(), "serve", "--home", f.home)
 	f.waitServe(t)
 }
 
@@ -79,7 +80,7 @@ func (f *fleet) waitServe(t testing.TB) {
 
 func (f *fleet) startAgent(t testing.TB, i int) {
 	t.Helper()
-	f.agents[i] = f.nodes[i].start(t, agentPath(), "run", "--home", f.homes[i])
+	f.agents[i] = f.nodes[i].start(f.t, agentPath(), "run", "--home", f.homes[i])
 }
 
 // follow has the agent i follow a file.

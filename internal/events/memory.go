@@ -68,6 +68,16 @@ func OpenMemory(path string, log *slog.Logger) (*Memory, error) {
 	return m, nil
 }
 
+// Written returns when the memory last reached the disk: what happened after
+// that stands in the logs alone. It is the zero time if there is no file.
+func (m *Memory) Written() time.Time {
+	info, err := os.Stat(m.path)
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}
+
 // Host returns what is remembered of the host at address.
 func (m *Memory) Host(address string) HostMemory {
 	m.mu.Lock()

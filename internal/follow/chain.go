@@ -130,46 +130,50 @@ func (c *Chain) advance() (changed, settled bool, err error) {
 	}
 	family, ferr := c.host.Family(c.familyPath(f), known)
 	defer family.Close()
-	changed = c.takeSiblings(&family)
+	changed = c.take(&family, f)
 	if f == nil {
 		changed = changed || c.current != nil
 		c.current = nil
 		return changed, true, ignoreGone(ferr)
 	}
-	if g := c.Held(f.id); g != nil {
+	g := c.Held(f.id)
+	if g.File != f {
 		_ = f.Close()
-		changed = changed || c.current != g
-		c.current, f = g, g.File
-	} else {
-		c.current = c.newGeneration(f)
-		c.Generations = append(c.Generations, c.current)
-		changed = true
 	}
-	if b := family.Base(); b != nil && b.File != nil { // it came after f had been opened
-		return changed, false, nil
-	}
-	same, err := f.At(c.path)
+	changed = changed || c.current != g
+	c.current = g
+	same, err := g.File.At(c.path)
 	return changed, same || gone(err), ignoreGone(ferr)
 }
 
-// takeSiblings appends the members of the family that came to be since the last
-// look: they stood at the path and were rotated before anyone looked.
-func (c *Chain) takeSiblings(family *Family) bool {
+// take appends the members of the family that came to be since the last look,
+// and f, which was at the path, in their order. They stood at the path and were
+// rotated before anyone looked, or came after f had been opened.
+func (c *Chain) take(family *Family, f *File) bool {
 	changed := false
 	c.count++
 	fresh := c.freshFolder()
+	add := func(file *File) {
+		c.Generations = append(c.Generations, c.newGeneration(file))
+		changed = true
+	}
 	for i := range family.Members {
 		m := &family.Members[i]
-		if m.File == nil || m.Name == m.Base {
-			continue
-		}
-		if fresh && m.Stat.Modified < c.at.UnixNano() { // it came with its folder
+		switch {
+		case f != nil && m.ID.Light() == f.id.Light():
+			if c.Held(f.id) == nil {
+				add(f)
+			}
+		case m.File == nil:
+		case fresh && m.Stat.Modified < c.at.UnixNano() && m.Name != m.Base: // it came with its folder
 			c.note(*m)
-			continue
+		default:
+			add(m.File)
+			m.File = nil
 		}
-		c.Generations = append(c.Generations, c.newGeneration(m.File))
-		m.File = nil
-		changed = true
+	}
+	if f != nil && c.Held(f.id) == nil {
+		add(f)
 	}
 	return changed
 }

@@ -31,14 +31,6 @@ type Family struct {
 	Stable bool
 }
 
-// Base returns the member that has the base name itself, nil if there is none.
-func (f *Family) Base() *Member {
-	if n := len(f.Members); n > 0 && f.Members[n-1].Name == f.Members[n-1].Base {
-		return &f.Members[n-1]
-	}
-	return nil
-}
-
 // Close closes the files of all members that still are the family's own.
 func (f *Family) Close() {
 	for i := range f.Members {

@@ -325,3 +325,5 @@ func (a *agent) durable(stream uint32, generation uint64, position int) {
 		}
 	}
 }
+
+func (r *rig) eventStates() []dtc.State { return r.events.states() }

@@ -1,6 +1,10 @@
 package monitor
 
 import (
+	"context"
+	"path/filepath"
+	"time"
+
 	"dtc"
 	"dtc/internal/events"
 )
@@ -12,6 +16,35 @@ func (w *hostWatch) recall() {
 	for pid, p := range h.Processes {
 		w.targets[pid] = &target{known: p.ID(pid), boot: p.Boot, name: p.Name}
 	}
+}
+
+// recallDeaths takes out of the memory whose end stands in the process log: the
+// memory is written a moment after the log, and the monitor may have been
+// killed in that moment.
+func (m *Monitor) recallDeaths(ctx context.Context) error {
+	since := m.memory.Written()
+	if since.IsZero() {
+		return nil
+	}
+	type process struct {
+		address string
+		pid     int
+	}
+	dead := map[process]bool{}
+	filter := events.Filter{Since: since.Add(-time.Minute)} // clocks of files and of lines differ a little
+	err := events.Read(ctx, filepath.Join(m.opts.Home, "logs"), filter, func(e dtc.Event) error {
+		switch e.State {
+		case dtc.StateDead:
+			dead[process{e.Address, e.PID}] = true
+		case dtc.StateAlive:
+			delete(dead, process{e.Address, e.PID})
+		}
+		return nil
+	})
+	for p := range dead {
+		m.memory.DropProcess(p.address, p.pid)
+	}
+	return err
 }
 
 // rememberState keeps what is known of the host for the next run.

@@ -19,6 +19,9 @@ func (m *Monitor) watchHosts(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
+	if err := m.recallDeaths(ctx); err != nil && ctx.Err() == nil {
+		m.log.Error("read the process logs; an end may be told twice", "error", err)
+	}
 	running := map[netip.AddrPort]*hostWatch{}
 	for {
 		cfg, changed := m.config()

@@ -133,9 +133,10 @@ func (st *stream) inspectEnd(sh *shipment, stat follow.Stat, now time.Time) task
 	}
 	if sh.grew.IsZero() {
 		sh.grew = now
-		if age := now.Sub(time.Unix(0, stat.Modified)); age > quiet {
-			sh.grew = now.Add(-quiet)
-		}
+	}
+	// A time of the last change in the future says nothing: somebody set the clock.
+	if wrote := time.Unix(0, stat.Modified); wrote.Before(sh.grew) {
+		sh.grew = wrote
 	}
 	if sh.sealed {
 		return taskNone

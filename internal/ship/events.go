@@ -247,5 +247,5 @@ func (st *stream) odd() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	g := st.chain.Current()
-	return !st.chain.Looked() || g != nil && (len(g.File.Via()) > 0 || g.File.Remote())
+	return g == nil || len(g.File.Via()) > 0 || g.File.Remote()
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -72,6 +73,13 @@ func newFileReader(h *host) *fileReader {
 		proc.ParseLocks(data, r.locks)
 	}
 	return r
+}
+
+func (r *fileReader) notes() []string {
+	if err := r.sockets.Err(); err != nil {
+		return []string{"sockets: " + strings.ReplaceAll(err.Error(), "\n", ", ")}
+	}
+	return nil
 }
 
 func (r *fileReader) read(p *target, put func(dtc.OpenFile)) {

@@ -56,6 +56,8 @@ type processReader struct {
 	line  []byte
 }
 
+func (*processReader) notes() []string { return nil }
+
 func (r *processReader) read(t *target, put func(dtc.Process)) {
 	in, st := t.in, &t.stat
 	r.comm = append(r.comm[:0], st.Comm...)

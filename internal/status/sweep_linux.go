@@ -37,6 +37,9 @@ type target struct {
 type reader[T any] interface {
 	// read passes what is known of the process to put, item by item.
 	read(p *target, put func(T))
+
+	// notes are what the operator should know in the end.
+	notes() []string
 }
 
 // sweep reads a list of processes with a deadline for each that does not
@@ -146,6 +149,16 @@ func (w *sweeper[T]) readAll(p *target, pids []int) {
 		}
 		p.careful = w.stuck.has(id)
 		r.read(p, add)
+	}
+	w.note(r.notes()...)
+}
+
+// note keeps what the operator should know.
+func (w *sweeper[T]) note(texts ...string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.abandoned {
+		w.notes = append(w.notes, texts...)
 	}
 }
 

@@ -21,6 +21,8 @@ type blocking struct {
 	total int // items of each process
 }
 
+func (*blocking) notes() []string { return nil }
+
 func (b *blocking) read(p *target, put func(int)) {
 	for i := range b.total {
 		if p.stat.PID == b.pid && i == b.after && !p.careful {

@@ -1,0 +1,276 @@
+package logs
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"dtc"
+)
+
+// someSide is a side record as a busy stream leaves it.
+func someSide(tb testing.TB) []byte {
+	tb.Helper()
+	r := newRig(tb)
+	a := r.connect(peerA)
+	a.attach(1, "app.log")
+	a.open(1, 1, "one")
+	a.append(1, 1, 0, "hello\n")
+	a.open(1, 2, "two")
+	a.append(1, 2, 0, "second\n")
+	a.append(1, 1, 6, "late\n")
+	a.durable(1, 1, 11)
+	f := a.frame(dtc.FrameGap, 1, 2)
+	f.Offset, f.End, f.Text = 7, 20, "lost"
+	a.send(f)
+	a.append(1, 2, 20, "third\n")
+	a.durable(1, 2, 26)
+	f = a.frame(dtc.FrameSeal, 1, 1)
+	f.End = 11
+	a.send(f)
+	a.ping()
+	a.close()
+	r.stop()
+	b, err := os.ReadFile(filepath.Join(r.dir, "10.0.0.7", sideName("app.log")))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b
+}
+
+// TestTornSide cuts a side record at every length and spoils every byte. What
+// comes out is a state that was, or a refusal.
+func TestTornSide(t *testing.T) {
+	whole := someSide(t)
+	good, err := parseSide(whole, withArrivals)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ends := recordEnds(t, whole)
+	for n := range whole {
+		s, err := parseSide(whole[:n], withArrivals)
+		switch {
+		case err == nil:
+			if int64(n) < good.durable.synced || !slices.Contains(ends, s.journal) {
+				t.Fatalf("cut at %d of %d: taken up to %d, safe is %d", n, len(whole), s.journal, good.durable.synced)
+			}
+		case !errors.Is(err, errDamaged) && !errors.Is(err, errUnfinished):
+			t.Fatalf("cut at %d: %v", n, err)
+		case int64(n) >= good.durable.synced:
+			t.Fatalf("cut at %d, behind all that is safe: %v", n, err)
+		}
+	}
+	for i := journalStart; i < int(good.durable.synced); i++ {
+		b := bytes.Clone(whole)
+		b[i] ^= 0x10
+		if _, err := parseSide(b, withArrivals); !errors.Is(err, errDamaged) {
+			t.Fatalf("byte %d spoilt: %v", i, err)
+		}
+	}
+	for i := range slotSize {
+		b := bytes.Clone(whole)
+		b[i] ^= 0x10
+		if _, err := parseSide(b, withArrivals); err == nil {
+			t.Fatalf("byte %d of the first sector spoilt: taken", i)
+		}
+	}
+}
+
+func recordEnds(tb testing.TB, b []byte) []int64 {
+	tb.Helper()
+	var ends []int64
+	for at := int64(journalStart); at < int64(len(b)); {
+		_, n, ok := cutRecord(b[at:])
+		if !ok {
+			break
+		}
+		at += int64(n)
+		ends = append(ends, at)
+	}
+	return ends
+}
+
+// TestTornSlots spoils one slot of each pair: the other one stands.
+func TestTornSlots(t *testing.T) {
+	whole := someSide(t)
+	good, err := parseSide(whole, withoutArrivals)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for kind, s := range []slot{good.durable, good.live} {
+		b := bytes.Clone(whole)
+		b[slotAt(kind, s.seq)+20] ^= 1
+		got, err := parseSide(b, withoutArrivals)
+		if err != nil {
+			t.Fatalf("kind %d: %v", kind, err)
+		}
+		if n := []slot{got.durable, got.live}[kind]; n.seq >= s.seq {
+			t.Fatalf("kind %d: slot %d was taken although it is torn", kind, n.seq)
+		}
+	}
+}
+
+func TestDamagedSideIsRefused(t *testing.T) {
+	r := newRig(t)
+	a := r.connect(peerA)
+	a.attach(1, "app.log")
+	a.open(1, 1, "one")
+	a.append(1, 1, 0, "hello\n")
+	a.durable(1, 1, 6)
+	a.close()
+	r.stop()
+	side := filepath.Join(r.dir, "10.0.0.7", sideName("app.log"))
+	b, err := os.ReadFile(side)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[journalStart+20] ^= 1
+	if err := os.WriteFile(side, b, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	r = openRig(t, r.dir, func(o *Options) { *o = r.opts })
+	a = r.connect(peerA)
+	a.send(dtc.Frame{Kind: dtc.FrameAttach, Stream: 1, Text: "app.log"})
+	if f := a.recv(); f.Kind != dtc.FrameRefused {
+		t.Fatalf("frame %+v", f)
+	}
+	a.attach(2, "other.log")
+	if got, _ := os.ReadFile(side); !bytes.Equal(got, b) {
+		t.Fatal("the damaged record was touched")
+	}
+	if got := r.content("app.log"); got != "hello\n" {
+		t.Fatalf("copy %q", got)
+	}
+	if s := r.Streams(); len(s) != 2 || s[0].State != StreamDamaged {
+		t.Fatalf("%+v", s)
+	}
+	eventually(t, "the event", func() bool { return slices.Contains(r.eventStates(), dtc.StateRefused) })
+}
+
+func TestEntriesRoundTrip(t *testing.T) {
+	from, to := int64(3), int64(-1)
+	at := time.Unix(1_700_000_000, 5)
+	ext := extentEntry{7, 8, 100, 90, 3, 55, 0xdeadbeef}
+	for _, e := range []entry{
+		&headerEntry{formatVersion, "id", "peer", "alias", at},
+		&generation{
+			number: 3, identity: []byte("x\x00y"), start: 5, position: 55, sum: 9, end: 55, flags: flagLost,
+			head: proof{50, dtc.Hash{1}}, marker: proof{50, dtc.Hash{2}}, markAt: 55,
+		},
+		&ext,
+		&gapEntry{0, -1, 77},
+		&rewindEntry{3, 55, 5},
+		&bootEntry{"boot", fileKey{1, 2, 3}, true},
+		&eventEntry{9, at, dtc.StateGap, &from, &to, "why"},
+		&eventEntry{10, at, dtc.StateGap, nil, nil, ""},
+		&toldEntry{9},
+		&markEntry{arrival{100, 1_700_000_000, 1}},
+		&marksEntry{[]arrival{{1, 2, 3}, {10, 20, 1}, {5, 18, 60}}},
+		&summaryEntry{4, 1, 10, []extent{{0, 0, 0, 1, 0, 10}, {10, 10, 5, 3, 1, math.MaxInt64}}, ext},
+		&unverifiedEntry{span{1, 9}},
+	} {
+		b := appendRecord(nil, e)
+		body, n, ok := cutRecord(append(b, "rest"...))
+		if !ok || n != len(b) {
+			t.Fatalf("%T does not read back", e)
+		}
+		got, err := decodeEntry(body)
+		if err != nil {
+			t.Fatalf("%T: %v", e, err)
+		}
+		if !reflect.DeepEqual(got, e) {
+			t.Fatalf("%T: %+v, want %+v", e, got, e)
+		}
+	}
+}
+
+func TestThinKeepsWhatSinceNeeds(t *testing.T) {
+	const now = 1_800_000_000
+	var all []arrival
+	for i := range int64(200_000) {
+		all = append(all, arrival{i * 10, now - 200_000 + i, 1})
+	}
+	kept := thin(all, now)
+	if len(kept) > 20_000 {
+		t.Fatalf("%d of %d kept", len(kept), len(all))
+	}
+	if again := thin(kept, now); !slices.Equal(again, kept) {
+		t.Fatal("thinning twice is not thinning once")
+	}
+	for _, ago := range []int64{1, 59, 3599, 3700, 80_000, 86_500, 150_000, 199_999} {
+		at := time.Unix(now-ago, 0)
+		want, _ := since(all, at)
+		got, ok := since(kept, at)
+		if !ok || got > want || want-got > 10*2*reachAt(ago) {
+			t.Fatalf("%d s ago: from %d, exactly it is %d", ago, got, want)
+		}
+	}
+	if _, ok := since(kept, time.Unix(now+1, 0)); ok {
+		t.Fatal("something came in the future")
+	}
+}
+
+func FuzzParseSide(f *testing.F) {
+	whole := someSide(f)
+	f.Add(whole)
+	f.Add(whole[:len(whole)-3])
+	f.Add(encodeSide([]entry{&headerEntry{formatVersion, "id", "peer", "alias", time.Unix(0, 0)}}))
+	f.Add([]byte(magic))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := parseSide(b, withArrivals)
+		if err != nil {
+			return
+		}
+		// Whatever reads must survive being written anew.
+		image := encodeSide(s.compact(time.Now().Unix()), s.durable, s.live)
+		again, err := parseSide(image, withArrivals)
+		if err != nil {
+			t.Fatalf("compacted: %v", err)
+		}
+		if !reflect.DeepEqual(again.extents, s.extents) && len(s.extents) > 0 {
+			t.Fatalf("extents %v, want %v", again.extents, s.extents)
+		}
+		if again.last != s.last || again.boots != s.boots || again.eventSeq != s.eventSeq || len(again.generations) != len(s.generations) {
+			t.Fatal("the compacted record says something else")
+		}
+	})
+}
+
+// FuzzJournal gives the records behind a right beginning, with right checksums.
+func FuzzJournal(f *testing.F) {
+	whole := someSide(f)
+	for at := journalStart; at < len(whole); {
+		body, n, ok := cutRecord(whole[at:])
+		if !ok {
+			break
+		}
+		f.Add(bytes.Clone(body))
+		at += n
+	}
+	head := &headerEntry{formatVersion, "id", "peer", "alias", time.Unix(0, 0)}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if len(body) == 0 || len(body) > maxRecord {
+			return
+		}
+		e, err := decodeEntry(body)
+		if err != nil {
+			return
+		}
+		b := appendRecord(nil, e)
+		again, _, ok := cutRecord(b)
+		if !ok {
+			t.Fatal("not a record")
+		}
+		if _, err := decodeEntry(again); err != nil {
+			t.Fatalf("%T does not read back: %v", e, err)
+		}
+		g := &generation{number: 1, end: -1}
+		_, _ = parseSide(encodeSide([]entry{head, &bootEntry{}, g, e, e}), withArrivals)
+	})
+}
