@@ -153,7 +153,14 @@ func openRig(tb testing.TB, dir string, change ...func(*Options)) *rig {
 func (r *rig) reopen(change ...func(*Options)) *rig {
 	r.t.Helper()
 	r.stop()
+	return r.again(change...)
+}
+
+// again opens the store anew after it ended in whatever way; the events go on.
+func (r *rig) again(change ...func(*Options)) *rig {
+	r.t.Helper()
 	n := openRig(r.t, r.dir, append([]func(*Options){func(o *Options) { *o = r.opts }}, change...)...)
+	n.events = r.events
 	return n
 }
 

@@ -263,10 +263,10 @@ func TestModel(t *testing.T) {
 				m.t = rt
 				m.a.close()
 				m.r.crash()
-				m.r = openRig(t, dir, func(o *Options) { *o = m.r.opts })
+				m.r = m.r.again()
 				m.connect()
 			},
-			"power loss": func(rt *rapid.T) { m.t = rt; m.powerLoss(t, dir) },
+			"power loss": func(rt *rapid.T) { m.t = rt; m.powerLoss(dir) },
 			"compact":    func(rt *rapid.T) { m.t = rt; m.compact() },
 			"unload":     func(rt *rapid.T) { m.t = rt; m.unload() },
 		})
@@ -333,7 +333,7 @@ func (m *sourceModel) rewind() {
 
 // powerLoss restarts the monitor in another boot, with whatever a disk may
 // have in the place of what was not synced.
-func (m *sourceModel) powerLoss(tb testing.TB, dir string) {
+func (m *sourceModel) powerLoss(dir string) {
 	m.a.close()
 	m.r.crash()
 	b, err := os.ReadFile(filepath.Join(dir, "10.0.0.7", sideName("app.log")))
@@ -349,7 +349,7 @@ func (m *sourceModel) powerLoss(tb testing.TB, dir string) {
 		m.spoil(safe, st.Size())
 	}
 	m.boot++
-	m.r = openRig(tb, dir, func(o *Options) { *o = m.r.opts; o.Boot = fmt.Sprintf("boot %d", m.boot) })
+	m.r = m.r.again(func(o *Options) { o.Boot = fmt.Sprintf("boot %d", m.boot) })
 	m.connect()
 }
 

@@ -134,7 +134,7 @@ func TestDamagedSideIsRefused(t *testing.T) {
 	if err := os.WriteFile(side, b, 0o640); err != nil {
 		t.Fatal(err)
 	}
-	r = openRig(t, r.dir, func(o *Options) { *o = r.opts })
+	r = r.again()
 	a = r.connect(peerA)
 	a.send(dtc.Frame{Kind: dtc.FrameAttach, Stream: 1, Text: "app.log"})
 	if f := a.recv(); f.Kind != dtc.FrameRefused {

@@ -2,6 +2,8 @@ package status
 
 import (
 	"context"
+	"strconv"
+	"strings"
 	"time"
 
 	"dtc"
@@ -21,6 +23,7 @@ func (c *Collector) processes(ctx context.Context, r *dtc.Report, emit func(*dtc
 	if err != nil {
 		return err
 	}
+	r.PIDWidth = c.host.pidWidth()
 	since := proc.SinceBoot()
 	now := processNow{
 		boot:   bootTime(),
@@ -37,6 +40,16 @@ func (c *Collector) processes(ctx context.Context, r *dtc.Report, emit func(*dtc
 		r.Process, r.Partial, r.Notes = part, !last, notes
 		return emit(r)
 	})
+}
+
+// pidWidth returns how many digits the largest pid has, as ps finds it: one less
+// than pid_max of proc_sys_kernel(5). 0 if that cannot be read.
+func (h *host) pidWidth() int {
+	most, err := strconv.Atoi(strings.TrimSpace(h.read("proc/sys/kernel/pid_max")))
+	if err != nil || most < 2 {
+		return 0
+	}
+	return len(strconv.Itoa(most - 1))
 }
 
 // processNow is what the figures of a process are computed from.

@@ -136,6 +136,7 @@ func (e *encoder) begin(r *dtc.Report) {
 	e.part.Partial = true
 	if len(e.processes.items) > 0 {
 		e.part.Process = &e.process
+		e.part.PidWidth = uint32(min(max(r.PIDWidth, 0), maxPIDWidth))
 		processColumns(&e.processes, &e.process)
 	}
 	if len(e.files.items) > 0 {
@@ -198,7 +199,7 @@ type decoder struct {
 // decode returns the report of m, valid until the next call. Whatever else m
 // holds, only the fields of the status that was asked are filled.
 func (d *decoder) decode(m *PartMessage) (*dtc.Report, error) {
-	d.report = dtc.Report{Status: d.status, CollectedAt: m.CollectedAt.time(), Partial: m.Partial}
+	d.report = dtc.Report{Status: d.status, CollectedAt: m.CollectedAt.time(), Partial: m.Partial, PIDWidth: int(min(m.PidWidth, maxPIDWidth))}
 	for _, note := range m.Notes[:min(len(m.Notes), maxNotes)] {
 		d.report.Notes = append(d.report.Notes, cut(note, maxNote))
 	}

@@ -42,6 +42,7 @@ const (
 	maxAnswerRows  = 4 << 20   // items of a whole answer; no Linux has more processes
 	maxAnswerText  = 256 << 20 // bytes of text of a whole answer
 	maxAnswerParts = 64 << 10  // parts of a whole answer
+	maxPIDWidth    = 20        // digits of a pid
 	maxTargets     = 100_000   // processes of one watch or check
 )
 

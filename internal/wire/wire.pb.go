@@ -182,6 +182,7 @@ type PartMessage struct {
 	Memory        *MemoryMessage         `protobuf:"bytes,6,opt,name=memory,proto3" json:"memory,omitempty"`
 	Cpu           *CPUMessage            `protobuf:"bytes,7,opt,name=cpu,proto3" json:"cpu,omitempty"`
 	Platform      *PlatformMessage       `protobuf:"bytes,8,opt,name=platform,proto3" json:"platform,omitempty"`
+	PidWidth      uint32                 `protobuf:"varint,9,opt,name=pid_width,json=pidWidth,proto3" json:"pid_width,omitempty"` // digits of the largest pid of the host; 0 if unknown
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -270,6 +271,13 @@ func (x *PartMessage) GetPlatform() *PlatformMessage {
 		return x.Platform
 	}
 	return nil
+}
+
+func (x *PartMessage) GetPidWidth() uint32 {
+	if x != nil {
+		return x.PidWidth
+	}
+	return 0
 }
 
 // TimeMessage is a time in the sender's zone.
@@ -1928,7 +1936,7 @@ const file_wire_proto_rawDesc = "" +
 	"\x03run\x18\x03 \x01(\fR\x03run\"$\n" +
 	"\n" +
 	"GetRequest\x12\x16\n" +
-	"\x06status\x18\x01 \x01(\fR\x06status\"\xe9\x02\n" +
+	"\x06status\x18\x01 \x01(\fR\x06status\"\x86\x03\n" +
 	"\vPartMessage\x126\n" +
 	"\fcollected_at\x18\x01 \x01(\v2\x13.dtc.v1.TimeMessageR\vcollectedAt\x12\x18\n" +
 	"\apartial\x18\x02 \x01(\bR\apartial\x12\x14\n" +
@@ -1938,7 +1946,8 @@ const file_wire_proto_rawDesc = "" +
 	"open_files\x18\x05 \x01(\v2\x17.dtc.v1.OpenFileColumnsR\topenFiles\x12-\n" +
 	"\x06memory\x18\x06 \x01(\v2\x15.dtc.v1.MemoryMessageR\x06memory\x12$\n" +
 	"\x03cpu\x18\a \x01(\v2\x12.dtc.v1.CPUMessageR\x03cpu\x123\n" +
-	"\bplatform\x18\b \x01(\v2\x17.dtc.v1.PlatformMessageR\bplatform\"f\n" +
+	"\bplatform\x18\b \x01(\v2\x17.dtc.v1.PlatformMessageR\bplatform\x12\x1b\n" +
+	"\tpid_width\x18\t \x01(\rR\bpidWidth\"f\n" +
 	"\vTimeMessage\x12\x18\n" +
 	"\aseconds\x18\x01 \x01(\x12R\aseconds\x12\x14\n" +
 	"\x05nanos\x18\x02 \x01(\rR\x05nanos\x12'\n" +
