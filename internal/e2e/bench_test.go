@@ -29,6 +29,7 @@ func percentile(d []time.Duration, p float64) time.Duration {
 }
 
 func report(b *testing.B, d []time.Duration, name string) {
+	b.Helper()
 	b.ReportMetric(float64(percentile(d, 0.5).Microseconds())/1000, name+"-p50-ms")
 }
 
@@ -190,7 +191,7 @@ func BenchmarkFollowGiB(b *testing.B) {
 		b.Fatal(err)
 	}
 	out := bufio.NewWriterSize(f, 1<<20)
-	for i := 0; i < size/128; i++ {
+	for i := range size / 128 {
 		fmt.Fprintf(out, "%0127d\n", i)
 	}
 	if err := out.Flush(); err != nil {
@@ -242,7 +243,7 @@ func BenchmarkFollowGiB(b *testing.B) {
 // took.
 func tlsCopy(b *testing.B, from, to string) time.Duration {
 	b.Helper()
-	cert := benchCertificate(b)
+	cert := leaf(b, nil, "monitor", time.Now().Add(time.Hour))
 	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13})
 	if err != nil {
 		b.Fatal(err)
@@ -310,15 +311,15 @@ func cpu(pid int) time.Duration {
 }
 
 // memory returns a line of /proc/PID/status in KiB.
-func memory(b testing.TB, pid int, key string) int64 {
-	b.Helper()
+func memory(tb testing.TB, pid int, key string) int64 {
+	tb.Helper()
 	for line := range strings.Lines(readFile(fmt.Sprintf("/proc/%d/status", pid))) {
 		if rest, ok := strings.CutPrefix(line, key+":"); ok {
 			n, _ := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
 			return n
 		}
 	}
-	b.Fatalf("no %s of process %d", key, pid)
+	tb.Fatalf("no %s of process %d", key, pid)
 	return 0
 }
 
@@ -352,12 +353,3 @@ func TestIdleAgentIsSmall(t *testing.T) {
 		t.Errorf("an idle agent has %d KiB resident, promised are 15 MiB", rss)
 	}
 }
-
-var benchCertificate = func() func(b *testing.B) tls.Certificate {
-	var once sync.Once
-	var cert tls.Certificate
-	return func(b *testing.B) tls.Certificate {
-		once.Do(func() { cert = leaf(b, nil, "monitor", time.Now().Add(time.Hour)) })
-		return cert
-	}
-}()

@@ -65,8 +65,8 @@ type result struct {
 }
 
 // run runs a command to its end, whatever its exit status.
-func (ns namespace) run(t testing.TB, name string, args ...string) result {
-	t.Helper()
+func (ns namespace) run(tb testing.TB, name string, args ...string) result {
+	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	cmd := ns.command(ctx, name, args...)
@@ -74,17 +74,17 @@ func (ns namespace) run(t testing.TB, name string, args ...string) result {
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
 	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
-		t.Fatalf("%s %s: %v", name, strings.Join(args, " "), err)
+		tb.Fatalf("%s %s: %v", name, strings.Join(args, " "), err)
 	}
 	return result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
 }
 
 // must runs a command that has to succeed and returns its standard output.
-func (ns namespace) must(t testing.TB, name string, args ...string) string {
-	t.Helper()
-	r := ns.run(t, name, args...)
+func (ns namespace) must(tb testing.TB, name string, args ...string) string {
+	tb.Helper()
+	r := ns.run(tb, name, args...)
 	if r.code != 0 {
-		t.Fatalf("%s %s: exit status %d\n%s%s", name, strings.Join(args, " "), r.code, r.stdout, r.stderr)
+		tb.Fatalf("%s %s: exit status %d\n%s%s", name, strings.Join(args, " "), r.code, r.stdout, r.stderr)
 	}
 	return r.stdout
 }
@@ -133,12 +133,14 @@ func newNetwork(t *testing.T, n int) *network {
 }
 
 // cut and heal take the link of node i down and up.
-func (n *network) cut(t testing.TB, i int) {
-	n.nodes[0].must(t, "ip", "link", "set", fmt.Sprintf("port%d", i), "down")
+func (n *network) cut(tb testing.TB, i int) {
+	tb.Helper()
+	n.nodes[0].must(tb, "ip", "link", "set", fmt.Sprintf("port%d", i), "down")
 }
 
-func (n *network) heal(t testing.TB, i int) {
-	n.nodes[0].must(t, "ip", "link", "set", fmt.Sprintf("port%d", i), "up")
+func (n *network) heal(tb testing.TB, i int) {
+	tb.Helper()
+	n.nodes[0].must(tb, "ip", "link", "set", fmt.Sprintf("port%d", i), "up")
 }
 
 // daemon is a program that runs until the test ends it.
@@ -149,23 +151,23 @@ type daemon struct {
 }
 
 // start starts a program in the namespace.
-func (ns namespace) start(t testing.TB, name string, args ...string) *daemon {
-	t.Helper()
+func (ns namespace) start(tb testing.TB, name string, args ...string) *daemon {
+	tb.Helper()
 	d := &daemon{cmd: ns.command(context.Background(), name, args...), done: make(chan struct{}), log: &lockedBuffer{}}
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
 	if err := d.cmd.Start(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		_ = d.cmd.Wait()
 		close(d.done)
 	})
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		d.cmd.Process.Kill()
 		wg.Wait()
-		if t.Failed() {
-			t.Logf("%s %s:\n%s", filepath.Base(name), strings.Join(args, " "), tail(d.log.String(), 60))
+		if tb.Failed() {
+			tb.Logf("%s %s:\n%s", filepath.Base(name), strings.Join(args, " "), tail(d.log.String(), 60))
 		}
 	})
 	return d
@@ -178,20 +180,20 @@ func (d *daemon) kill9() {
 }
 
 // stop ends the program as an init system would.
-func (d *daemon) stop(t testing.TB) {
-	t.Helper()
+func (d *daemon) stop(tb testing.TB) {
+	tb.Helper()
 	began := time.Now()
 	d.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-d.done:
 	case <-time.After(patience):
-		t.Fatalf("did not stop within %s of SIGTERM:\n%s", patience, d.log.String())
+		tb.Fatalf("did not stop within %s of SIGTERM:\n%s", patience, d.log.String())
 	}
 	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("took %s to stop, promised are 5 s", took)
+		tb.Errorf("took %s to stop, promised are 5 s", took)
 	}
 	if code := d.cmd.ProcessState.ExitCode(); code != 0 {
-		t.Errorf("exit status %d after SIGTERM:\n%s", code, d.log.String())
+		tb.Errorf("exit status %d after SIGTERM:\n%s", code, d.log.String())
 	}
 }
 
@@ -223,12 +225,12 @@ func tail(s string, n int) string {
 
 // eventually waits until ok, and fails the test with what() if that takes too
 // long.
-func eventually(t testing.TB, what func() string, ok func() bool) {
-	t.Helper()
+func eventually(tb testing.TB, what func() string, ok func() bool) {
+	tb.Helper()
 	deadline := time.Now().Add(patience)
 	for !ok() {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited %s in vain: %s", patience, what())
+			tb.Fatalf("waited %s in vain: %s", patience, what())
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -241,13 +243,13 @@ func readFile(path string) string {
 }
 
 // writeFile makes a file and its folders.
-func writeFile(t testing.TB, path, text string) {
-	t.Helper()
+func writeFile(tb testing.TB, path, text string) {
+	tb.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 

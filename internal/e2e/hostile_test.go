@@ -40,58 +40,56 @@ type lone struct {
 	agentPort, servPort uint16
 }
 
-var loopback = netip.MustParseAddr("127.0.0.1")
-
 // freePort finds a port that nobody listens on.
-func freePort(t testing.TB) uint16 {
-	t.Helper()
+func freePort(tb testing.TB) uint16 {
+	tb.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer ln.Close()
 	return uint16(ln.Addr().(*net.TCPAddr).Port)
 }
 
 // newLone makes a fleet of this machine and starts it.
-func newLone(t testing.TB, files ...string) *lone {
-	t.Helper()
-	l := &lone{home: t.TempDir(), agentHome: t.TempDir(), servPort: freePort(t), agentPort: freePort(t)}
+func newLone(tb testing.TB, files ...string) *lone {
+	tb.Helper()
+	l := &lone{home: tb.TempDir(), agentHome: tb.TempDir(), servPort: freePort(tb), agentPort: freePort(tb)}
 	l.monitorAt, l.agentAt = fmt.Sprintf("127.0.0.1:%d", l.servPort), fmt.Sprintf("127.0.0.1:%d", l.agentPort)
-	namespace("").must(t, dtcPath(), "init", "--listen", l.monitorAt, "--home", l.home)
-	l.dtc(t, "issue", "here", "--ip", "127.0.0.1", "--out", l.agentHome, "--listen", l.agentAt, "--monitor", l.monitorAt)
+	namespace("").must(tb, dtcPath(), "init", "--listen", l.monitorAt, "--home", l.home)
+	l.dtc(tb, "issue", "here", "--ip", "127.0.0.1", "--out", l.agentHome, "--listen", l.agentAt, "--monitor", l.monitorAt)
 	if len(files) > 0 {
 		var list strings.Builder
 		for _, p := range files {
 			fmt.Fprintf(&list, "<file_alias>%s,%s</file_alias>", p, filepath.Base(p))
 		}
-		writeFile(t, filepath.Join(l.agentHome, "conf", "agent.xml"), fmt.Sprintf(
+		writeFile(tb, filepath.Join(l.agentHome, "conf", "agent.xml"), fmt.Sprintf(
 			"<agent><local_host>%s</local_host><monitor_host>%s</monitor_host><monitor_files>%s</monitor_files></agent>", l.agentAt, l.monitorAt, list.String()))
 	}
-	l.serve = namespace("").start(t, dtcPath(), "serve", "--home", l.home)
-	l.agent = namespace("").start(t, agentPath(), "run", "--home", l.agentHome)
-	eventually(t, func() string { return l.serve.log.String() + l.agent.log.String() }, func() bool {
-		return namespace("").run(t, dtcPath(), "hosts", "--home", l.home).code == 0 &&
-			namespace("").run(t, dtcPath(), "reload", "--home", l.home).code == 0
+	l.serve = namespace("").start(tb, dtcPath(), "serve", "--home", l.home)
+	l.agent = namespace("").start(tb, agentPath(), "run", "--home", l.agentHome)
+	eventually(tb, func() string { return l.serve.log.String() + l.agent.log.String() }, func() bool {
+		return namespace("").run(tb, dtcPath(), "hosts", "--home", l.home).code == 0 &&
+			namespace("").run(tb, dtcPath(), "reload", "--home", l.home).code == 0
 	})
 	var err error
 	if l.authority, err = ca.Open(filepath.Join(l.home, "conf", "tls")); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return l
 }
 
-func (l *lone) dtc(t testing.TB, args ...string) string {
-	t.Helper()
-	return namespace("").must(t, dtcPath(), append(args, "--home", l.home)...)
+func (l *lone) dtc(tb testing.TB, args ...string) string {
+	tb.Helper()
+	return namespace("").must(tb, dtcPath(), append(args, "--home", l.home)...)
 }
 
 // leaf makes a certificate with the SANs of a fleet's, signed by parent.
-func leaf(t testing.TB, parent *tls.Certificate, role string, end time.Time) tls.Certificate {
-	t.Helper()
+func leaf(tb testing.TB, parent *tls.Certificate, role string, end time.Time) tls.Certificate {
+	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	uri, _ := url.Parse("dtc://" + role + "/0123456789abcdef0123456789abcdef")
 	c := &x509.Certificate{
@@ -111,11 +109,11 @@ func leaf(t testing.TB, parent *tls.Certificate, role string, end time.Time) tls
 	}
 	der, err := x509.CreateCertificate(rand.Reader, c, issuer, &key.PublicKey, signer)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	parsed, err := x509.ParseCertificate(der)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: parsed}
 }
@@ -190,6 +188,7 @@ func TestHostilePeers(t *testing.T) {
 
 // sockets lists the TCP sockets of a daemon.
 func sockets(t *testing.T, d *daemon) string {
+	t.Helper()
 	return namespace("").run(t, "lsof", "-n", "-P", "-a", "-i", "TCP", "-p", fmt.Sprint(d.cmd.Process.Pid)).stdout
 }
 
@@ -251,6 +250,7 @@ func refusedRaw(t *testing.T, at, text string) {
 
 // agentAsksAgent shows that a valid agent's certificate can ask nobody.
 func agentAsksAgent(t *testing.T, l *lone) {
+	t.Helper()
 	dir := t.TempDir()
 	key, cert, caCert, _, err := l.authority.Issue("intruder", []netip.Addr{netip.MustParseAddr("127.0.0.2")})
 	if err != nil {
@@ -290,6 +290,7 @@ func agentAsksAgent(t *testing.T, l *lone) {
 
 // monitorShips shows that only agents may use the log protocol.
 func monitorShips(t *testing.T, l *lone) {
+	t.Helper()
 	creds, err := ca.Load(filepath.Join(l.home, "conf", "tls"), dtc.RoleMonitor)
 	if err != nil {
 		t.Fatal(err)

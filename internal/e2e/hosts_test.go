@@ -23,8 +23,8 @@ import (
 type fleet struct {
 	*network
 	t      testing.TB // of the whole fleet: daemons outlive the subtest that starts them
-	home   string   // of the monitor
-	homes  []string // of all; 0 is the monitor's
+	home   string     // of the monitor
+	homes  []string   // of all; 0 is the monitor's
 	serve  *daemon
 	agents []*daemon // 0 is nil
 }
@@ -59,45 +59,45 @@ func newFleet(t *testing.T, hosts int) *fleet {
 }
 
 // dtc runs a command of the monitor that has to succeed.
-func (f *fleet) dtc(t testing.TB, args ...string) string {
-	t.Helper()
-	return f.nodes[0].must(t, dtcPath(), append(args, "--home", f.home)...)
+func (f *fleet) dtc(tb testing.TB, args ...string) string {
+	tb.Helper()
+	return f.nodes[0].must(tb, dtcPath(), append(args, "--home", f.home)...)
 }
 
-func (f *fleet) startServe(t testing.TB) {
-	t.Helper()
+func (f *fleet) startServe(tb testing.TB) {
+	tb.Helper()
 	f.serve = f.nodes[0].start(f.t, dtcPath(), "serve", "--home", f.home)
-	f.waitServe(t)
+	f.waitServe(tb)
 }
 
 // waitServe waits until the service answers on its socket.
-func (f *fleet) waitServe(t testing.TB) {
-	t.Helper()
-	eventually(t, func() string { return "dtc serve to answer:\n" + f.serve.log.String() }, func() bool {
-		return f.nodes[0].run(t, dtcPath(), "reload", "--home", f.home).code == 0
+func (f *fleet) waitServe(tb testing.TB) {
+	tb.Helper()
+	eventually(tb, func() string { return "dtc serve to answer:\n" + f.serve.log.String() }, func() bool {
+		return f.nodes[0].run(tb, dtcPath(), "reload", "--home", f.home).code == 0
 	})
 }
 
-func (f *fleet) startAgent(t testing.TB, i int) {
-	t.Helper()
+func (f *fleet) startAgent(tb testing.TB, i int) {
+	tb.Helper()
 	f.agents[i] = f.nodes[i].start(f.t, agentPath(), "run", "--home", f.homes[i])
 }
 
 // follow has the agent i follow a file.
-func (f *fleet) follow(t testing.TB, i int, paths ...string) {
-	t.Helper()
+func (f *fleet) follow(tb testing.TB, i int, paths ...string) {
+	tb.Helper()
 	path := filepath.Join(f.homes[i], "conf", "agent.xml")
 	var list strings.Builder
 	for _, p := range paths {
 		fmt.Fprintf(&list, "<file_alias>%s,%s</file_alias>\n", p, filepath.Base(p))
 	}
-	writeFile(t, path, fmt.Sprintf(`<agent><local_host>%s:7701</local_host><monitor_host>%s:7700</monitor_host>
+	writeFile(tb, path, fmt.Sprintf(`<agent><local_host>%s:7701</local_host><monitor_host>%s:7700</monitor_host>
 <monitor_files>%s</monitor_files></agent>`, f.ips[i], f.ips[0], list.String()))
 }
 
 // watch puts pids into monitor.xml and has the service apply it.
-func (f *fleet) watch(t testing.TB, i int, pids ...int) {
-	t.Helper()
+func (f *fleet) watch(tb testing.TB, i int, pids ...int) {
+	tb.Helper()
 	path := filepath.Join(f.home, "conf", "monitor.xml")
 	text := readFile(path)
 	var list []string
@@ -106,10 +106,10 @@ func (f *fleet) watch(t testing.TB, i int, pids ...int) {
 	}
 	at := regexp.MustCompile(`(<ip_port>` + regexp.QuoteMeta(f.ips[i]+":7701") + `</ip_port>)`)
 	if !at.MatchString(text) {
-		t.Fatalf("no host %s in monitor.xml:\n%s", f.ips[i], text)
+		tb.Fatalf("no host %s in monitor.xml:\n%s", f.ips[i], text)
 	}
-	writeFile(t, path, at.ReplaceAllString(text, "$1<monitor_pid>"+strings.Join(list, ",")+"</monitor_pid>"))
-	f.dtc(t, "reload")
+	writeFile(tb, path, at.ReplaceAllString(text, "$1<monitor_pid>"+strings.Join(list, ",")+"</monitor_pid>"))
+	f.dtc(tb, "reload")
 }
 
 // processLog returns what stands in the process logs of host i.
@@ -123,11 +123,11 @@ func (f *fleet) processLog(i int) string {
 }
 
 // line waits for a line of host i's process log that matches re.
-func (f *fleet) line(t testing.TB, i int, re string) string {
-	t.Helper()
+func (f *fleet) line(tb testing.TB, i int, re string) string {
+	tb.Helper()
 	wanted := regexp.MustCompile("(?m)^.*" + re + ".*$")
 	var got string
-	eventually(t, func() string { return fmt.Sprintf("no line %q in\n%s", re, f.processLog(i)) }, func() bool {
+	eventually(tb, func() string { return fmt.Sprintf("no line %q in\n%s", re, f.processLog(i)) }, func() bool {
 		got = wanted.FindString(f.processLog(i))
 		return got != ""
 	})
@@ -135,15 +135,15 @@ func (f *fleet) line(t testing.TB, i int, re string) string {
 }
 
 // spawn starts a process to be watched; it is reaped when it ends.
-func spawn(t testing.TB, ns namespace, name string, args ...string) *exec.Cmd {
-	t.Helper()
+func spawn(tb testing.TB, ns namespace, name string, args ...string) *exec.Cmd {
+	tb.Helper()
 	cmd := ns.command(context.Background(), name, args...)
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = cmd.Wait() })
-	t.Cleanup(func() { cmd.Process.Kill(); wg.Wait() })
+	tb.Cleanup(func() { cmd.Process.Kill(); wg.Wait() })
 	return cmd
 }
 
@@ -168,6 +168,7 @@ func TestThreeHosts(t *testing.T) {
 }
 
 func testAsk(t *testing.T, f *fleet) {
+	t.Helper()
 	for _, status := range []string{"process", "platform", "openfiles", "memory", "cpu"} {
 		r := f.nodes[0].run(t, dtcPath(), "get", status, "--home", f.home, "--timeout", "30s")
 		if r.code != 0 || !strings.Contains(r.stderr, "3 of 3 hosts answered") {
@@ -203,6 +204,7 @@ func testAsk(t *testing.T, f *fleet) {
 }
 
 func testWatch(t *testing.T, f *fleet) {
+	t.Helper()
 	killed := spawn(t, f.nodes[1], "sleep", "600")
 	exits := spawn(t, f.nodes[2], "sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.05; done")
 	later := spawn(t, f.nodes[3], "sleep", "600")
@@ -265,43 +267,44 @@ type writer struct {
 	file  *os.File
 }
 
-func (w *writer) open(t testing.TB) {
-	t.Helper()
+func (w *writer) open(tb testing.TB) {
+	tb.Helper()
 	if w.file != nil {
 		w.file.Close()
 	}
 	var err error
 	if w.file, err = os.OpenFile(w.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
-func (w *writer) lines(t testing.TB, n int) {
-	t.Helper()
+func (w *writer) lines(tb testing.TB, n int) {
+	tb.Helper()
 	var b bytes.Buffer
 	for range n {
 		w.next++
 		fmt.Fprintf(&b, "%08d %s\n", w.next, strings.Repeat("x", rand.IntN(200)))
 	}
 	if _, err := w.file.Write(b.Bytes()); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	w.truth.Write(b.Bytes())
 }
 
 // rotate renames as logrotate does, with k files kept.
-func (w *writer) rotate(t testing.TB, k int) {
-	t.Helper()
+func (w *writer) rotate(tb testing.TB, k int) {
+	tb.Helper()
 	for i := k; i > 0; i-- {
 		os.Rename(fmt.Sprintf("%s.%d", w.path, i), fmt.Sprintf("%s.%d", w.path, i+1))
 	}
 	if err := os.Rename(w.path, w.path+".1"); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	w.open(t)
+	w.open(tb)
 }
 
 func testFollow(t *testing.T, f *fleet) {
+	t.Helper()
 	w := &writer{path: filepath.Join(t.TempDir(), "app.log")}
 	w.open(t)
 	f.follow(t, 1, w.path)
@@ -367,6 +370,7 @@ func different(got, want []byte) string {
 }
 
 func testRevoke(t *testing.T, f *fleet) {
+	t.Helper()
 	f.dtc(t, "revoke", "web2")
 	r := f.nodes[0].run(t, dtcPath(), "get", "memory", "--host", "web2", "--home", f.home)
 	if r.code != 1 || !strings.Contains(r.stderr, "certificate not accepted") {

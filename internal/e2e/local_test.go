@@ -89,8 +89,14 @@ func TestTerminalSafety(t *testing.T) {
 	eventually(t, func() string { return "alive of the evil process\n" + logs() }, func() bool { return strings.Contains(logs(), "state=alive") })
 
 	for _, args := range [][]string{
-		{"get", "process"}, {"get", "openfiles"}, {"get", "process", "-o", "json"}, {"get", "process", "-o", "jsonl"},
-		{"logs"}, {"logs", "app.log"}, {"events"}, {"events", "-o", "json"},
+		{"get", "process"},
+		{"get", "openfiles"},
+		{"get", "process", "-o", "json"},
+		{"get", "process", "-o", "jsonl"},
+		{"logs"},
+		{"logs", "app.log"},
+		{"events"},
+		{"events", "-o", "json"},
 	} {
 		out := onTerminal(t, append([]string{dtcPath()}, append(args, "--home", l.home)...)...)
 		if !strings.Contains(out, "vil") && !strings.Contains(out, "good") {

@@ -80,6 +80,7 @@ func TestWindowsUnderWine(t *testing.T) {
 
 // watch watches a Windows process that exits with 3.
 func (w wine) watch(t *testing.T, l *lone, at string) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, w.run, "cmd.exe", "/c", "set /p x=& exit 3")
@@ -136,6 +137,7 @@ func (w wine) watch(t *testing.T, l *lone, at string) {
 
 // follow has a Windows program write, rename and write again.
 func (w wine) follow(t *testing.T, l *lone, file string) {
+	t.Helper()
 	copied := filepath.Join(l.home, "logs", "127.0.0.2", "app.log")
 	win := windowsPath(file)
 	namespace("").must(t, w.run, "cmd.exe", "/c", "echo first>>"+win)

@@ -62,6 +62,7 @@ func (x *session) match(st *stream) {
 		st.wakeAt(time.Now().Add(again))
 		return
 	}
+	x.log.Debug("a stream was matched", "alias", st.alias, "monitor", len(m.remotes), "lost", len(st.lost), "files", st.describe())
 	st.toMatch, st.granted, st.pending, st.attempts = false, true, nil, 0
 	st.account()
 }

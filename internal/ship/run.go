@@ -175,6 +175,9 @@ func (l *loop) sync(st *stream) {
 	if st.named.Load() {
 		changed = l.revisit(st) || changed
 	}
+	if changed {
+		l.s.log.Debug("the files of a stream changed", "alias", st.alias, "files", st.describe())
+	}
 	st.mu.Unlock()
 	if err != nil {
 		l.s.rejectError(st.path, err)

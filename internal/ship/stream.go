@@ -1,6 +1,8 @@
 package ship
 
 import (
+	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -143,4 +145,20 @@ func (st *stream) remove(sh *shipment) {
 	}
 	st.chain.Remove(sh.Generation)
 	delete(st.shipments, sh.Generation)
+}
+
+// describe returns the generations in a few words each, for debugging.
+func (st *stream) describe() string {
+	var b strings.Builder
+	for _, g := range st.chain.Generations {
+		sh := st.shipment(g)
+		fmt.Fprintf(&b, " [%d: inode %d incarnation %d position %d of %d", sh.number, g.Origin.Node[0], g.Origin.Incarnation, g.Position(), g.Seen)
+		for word, is := range map[string]bool{"current": g == st.chain.Current(), "copy": g.Copy, "destroyed": g.File == nil, "sealed": sh.sealed} {
+			if is {
+				b.WriteString(" " + word)
+			}
+		}
+		b.WriteString("]")
+	}
+	return b.String()
 }

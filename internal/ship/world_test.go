@@ -212,7 +212,7 @@ func (w *world) wait(alias string, want []byte) {
 			return
 		}
 		if time.Now().After(deadline) || len(got) > len(want) {
-			w.t.Fatalf("%s: %s", alias, difference(got, want))
+			w.t.Fatalf("%s: %s\n%.3000s", alias, difference(got, want), account(got, want))
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
