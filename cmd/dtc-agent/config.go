@@ -4,23 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 
+	"dtc/internal/agent"
 	"dtc/internal/wire"
 
 	"github.com/spf13/cobra"
 )
 
 func newConfigCommand(a *app) *cobra.Command {
-	c := &cobra.Command{
-		Use:     "config",
-		Short:   "Check the configuration",
+	c := asGroup(&cobra.Command{
+		Use:   "config",
+		Short: "Check the configuration",
+		Long: `Check the configuration.
+
+Exit status: 0 no mistake, 2 mistakes, no file or no such command.`,
 		Example: "  dtc-agent config check",
-		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			return usagef("config: expected 'dtc-agent config check'")
-		},
-	}
+	})
 	c.AddCommand(&cobra.Command{
 		Use:   "check",
 		Short: "Read agent.xml and report every mistake in it",
@@ -48,7 +47,8 @@ func newReloadCommand(a *app) *cobra.Command {
 		Long: `Have the running agent read its configuration again and apply all of it. A
 file with a mistake is reported and the running configuration stays.
 
-Exit status: 0 applied, 1 no agent runs or the file has a mistake.`,
+Exit status: 0 applied, 1 no agent runs, the file has a mistake or the new
+local_host cannot be listened on, 2 no home or wrong arguments.`,
 		Example: "  dtc-agent reload --home /opt/dtc",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return a.reload(c.Context()) },
@@ -56,13 +56,15 @@ Exit status: 0 applied, 1 no agent runs or the file has a mistake.`,
 }
 
 func (a *app) reload(ctx context.Context) error {
-	path := filepath.Join(a.homeDir(), "state", "agent.sock")
-	err := wire.Control(ctx, path, "reload", nil, nil)
+	err := wire.Control(ctx, agent.SocketPath(a.homeDir()), agent.VerbReload, nil, nil)
 	if errors.Is(err, wire.ErrNoService) {
+		if _, err := a.loadConfig(); err != nil {
+			return err
+		}
 		return fmt.Errorf("reload: no agent runs in the home %s: start it with 'dtc-agent run', or name its home with --home", a.homeDir())
 	}
 	if err != nil {
-		return fmt.Errorf("%w\nreload: the running configuration stays", err)
+		return err
 	}
 	fmt.Fprintln(a.stdout, "configuration applied")
 	return nil
@@ -70,8 +72,11 @@ func (a *app) reload(ctx context.Context) error {
 
 func newVersionCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:     "version",
-		Short:   "Print the version",
+		Use:   "version",
+		Short: "Print the version",
+		Long: `Print the version.
+
+Exit status: 0.`,
 		Example: "  dtc-agent version",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {

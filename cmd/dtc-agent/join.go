@@ -8,9 +8,12 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"dtc"
+	"dtc/internal/agent"
 	"dtc/internal/ca"
 	"dtc/internal/config"
 	"dtc/internal/wire"
@@ -34,7 +37,7 @@ logs.
 Exit status: 0 joined, 1 the monitor refused or cannot be reached, 2 wrong
 arguments.`,
 		Example: "  dtc-agent join 10.0.0.5:7700 --token dtc1_… --listen 10.0.0.7:7701",
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArgument("IP:PORT of the monitor"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.join(c.Context(), args[0], token, listen)
 		},
@@ -72,14 +75,18 @@ func (a *app) join(ctx context.Context, monitor, token, listen string) error {
 	}
 	reply, err := wire.Join(ctx, to, proof.TLS(), wire.JoinRequest{Token: proof.Secret, CSR: csr, Listen: at})
 	if err != nil {
-		return fmt.Errorf("join %s: %w%s", to, err, joinHint(err))
+		return fmt.Errorf("join the fleet of %s: %w%s", to, err, joinHint(err))
 	}
 	if err := ca.StoreAgent(dir, key, reply.Certificate, reply.CA); err != nil {
-		return fmt.Errorf("join %s: the monitor agreed, but its answer cannot be kept: %w", to, err)
+		return fmt.Errorf("join the fleet of %s: the monitor agreed, but its answer cannot be kept: %w", to, err)
 	}
 	fmt.Fprintf(a.stdout, "joined the fleet of %s as %s\n", to, printable(reply.Name))
 	if err := a.writeConfig(at, to); err != nil {
 		return err
+	}
+	if wire.Control(ctx, agent.SocketPath(a.homeDir()), "", nil, nil) == nil {
+		fmt.Fprintln(a.stdout, "Next: start the running agent anew, so that it uses its new certificate")
+		return nil
 	}
 	fmt.Fprintln(a.stdout, "Next: 'dtc-agent run' here; name the log files to follow in "+a.configPath())
 	return nil
@@ -93,7 +100,7 @@ func (a *app) writeConfig(listen, monitor netip.AddrPort) error {
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640)
 	if errors.Is(err, os.ErrExist) {
-		fmt.Fprintf(a.stdout, "kept %s as it was\n", path)
+		a.tellKept(listen, monitor)
 		return nil
 	}
 	if err != nil {
@@ -106,10 +113,28 @@ func (a *app) writeConfig(listen, monitor netip.AddrPort) error {
 		err = closeErr
 	}
 	if err != nil {
+		_ = os.Remove(path) // half a file would be taken for the operator's
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	fmt.Fprintf(a.stdout, "made %s\n", path)
 	return nil
+}
+
+// tellKept says that there was an agent.xml, and what in it is not as the join
+// says.
+func (a *app) tellKept(listen, monitor netip.AddrPort) {
+	fmt.Fprintf(a.stdout, "kept %s as it was\n", a.configPath())
+	cfg, err := config.LoadAgent(a.configPath())
+	if err != nil {
+		fmt.Fprintln(a.stdout, "but it has mistakes: see 'dtc-agent config check'")
+		return
+	}
+	if listen.IsValid() && cfg.LocalHost != listen {
+		fmt.Fprintf(a.stdout, "but the monitor will ask at %s: set local_host to that\n", listen)
+	}
+	if cfg.MonitorHost != monitor {
+		fmt.Fprintf(a.stdout, "but logs go to the monitor_host that it names: set it to %s\n", monitor)
+	}
 }
 
 // listenAddress reads --listen. A port alone stands for this host's own
@@ -119,7 +144,11 @@ func listenAddress(ctx context.Context, listen string, monitor netip.AddrPort) (
 		if listen == "" {
 			return netip.AddrPort{}, nil
 		}
-		return parseAddress("--listen", listen)
+		at, err := parseAddress("--listen", listen)
+		if err == nil && at.Addr().IsUnspecified() {
+			err = usagef("--listen %s: name the address at which the monitor reaches this host, or \":%d\" for that on the way to it", at, at.Port())
+		}
+		return at, err
 	}
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "udp", monitor.String()) // sends nothing
@@ -131,7 +160,11 @@ func listenAddress(ctx context.Context, listen string, monitor netip.AddrPort) (
 	if err != nil {
 		return netip.AddrPort{}, fmt.Errorf("join %s: %w", monitor, err)
 	}
-	return parseAddress("--listen", own.Addr().Unmap().WithZone("").String()+listen)
+	port, err := strconv.ParseUint(listen[1:], 10, 16)
+	if err != nil || port == 0 {
+		return netip.AddrPort{}, usagef("--listen %q: expected a port from 1, like :7701", listen)
+	}
+	return netip.AddrPortFrom(own.Addr().Unmap().WithZone(""), uint16(port)), nil
 }
 
 // parseAddress reads an ip:port of an option or argument.
@@ -149,7 +182,7 @@ func joinHint(err error) string {
 	case dtc.KindRefused, dtc.KindTimeout, dtc.KindNoRoute:
 		return "; is 'dtc serve' running there, and the port open?"
 	case dtc.KindCertificate, dtc.KindIdentity:
-		return "; it is not the monitor that made this token: nothing was told to it"
+		return "; it was told nothing"
 	default:
 		return ""
 	}
@@ -161,7 +194,7 @@ func printable(s string) string {
 		s = s[:253]
 	}
 	return strings.Map(func(r rune) rune {
-		if r < 0x20 || (r >= 0x7f && r < 0xa0) || r == 0xfffd {
+		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
 			return '?'
 		}
 		return r

@@ -39,6 +39,7 @@ type app struct {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
 	a := &app{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
 	code := a.run(ctx, os.Args[1:])
 	stop()
@@ -64,7 +65,7 @@ func usagef(format string, args ...any) error { return usageError(fmt.Errorf(for
 func (a *app) run(ctx context.Context, args []string) int {
 	root := a.command()
 	root.SetArgs(args)
-	err := unknownCommand(root, root.ExecuteContext(ctx))
+	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
 	}
@@ -72,7 +73,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	if s, ok := errors.AsType[*statusError](err); ok {
 		status, err = s.status, s.err
 	}
-	if !errors.Is(err, context.Canceled) {
+	if ctx.Err() == nil || !errors.Is(err, context.Canceled) {
 		for line := range strings.Lines(err.Error()) {
 			fmt.Fprintln(a.stderr, "dtc-agent: "+strings.TrimRight(line, "\n"))
 		}
@@ -102,20 +103,27 @@ func (a *app) configPath() string {
 
 // command returns the table of commands.
 func (a *app) command() *cobra.Command {
-	root := &cobra.Command{
-		Use:           "dtc-agent",
-		Short:         "Answer the monitor's questions about this host, watch its processes, ship its log files",
+	root := asGroup(&cobra.Command{
+		Use:   "dtc-agent",
+		Short: "Answer the monitor's questions about this host, watch its processes, ship its log files",
+		Long: `Answer the monitor's questions about this host, watch its processes, ship its
+log files. It starts no program and writes nothing outside its home.
+
+Exit status of every command: 0 done, 1 it did not work, 2 wrong arguments or
+configuration.`,
+		Example:       "  dtc-agent join 10.0.0.5:7700 --token dtc1_… --listen :7701\n  dtc-agent run --home /opt/dtc",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       version,
-	}
+	})
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.PersistentFlags().StringVar(&a.home, "home", "", "folder with conf/ and state/ (default $DTC_HOME, else the current folder)")
 	root.PersistentFlags().StringVar(&a.config, "config", "", "another agent.xml than conf/agent.xml of the home")
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newRunCommand(a), newJoinCommand(a), newConfigCommand(a), newReloadCommand(a), newVersionCommand(a))
-	root.DisableSuggestions = true // ours is one line, see usage
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetHelpCommand(newHelpCommand())
 	checkArgs(root)
 	return root
 }

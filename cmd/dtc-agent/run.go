@@ -57,15 +57,15 @@ func (a *app) runAgent(ctx context.Context, only []string, format string) error 
 		Parts: only, Version: version, Logger: log,
 	})
 	if errors.Is(err, fs.ErrNotExist) {
-		return usagef("%w; join the fleet first: 'dtc invite' on the monitor prints the line to run here", err)
+		return usageError(err)
 	}
 	if err != nil {
 		return err
 	}
 	stop := onHangup(func() {
-		if err := ag.Reload(); err != nil {
+		if err := ag.Reload(ctx); err != nil {
 			for line := range strings.Lines(err.Error()) {
-				log.Error("reload: the running configuration stays", "error", strings.TrimSpace(line))
+				log.Error("reload", "error", strings.TrimSpace(line))
 			}
 		}
 	})
@@ -82,7 +82,7 @@ func (a *app) runAgent(ctx context.Context, only []string, format string) error 
 func (a *app) loadConfig() (config.Agent, error) {
 	cfg, err := config.LoadAgent(a.configPath())
 	if errors.Is(err, fs.ErrNotExist) {
-		return cfg, usagef("read %s: no such file; 'dtc-agent join' makes one ('dtc init' and 'dtc invite' on the monitor come first), or name the home with --home", a.configPath())
+		return cfg, usagef("read %s: no such file; name the agent's home with --home or $DTC_HOME, or make one: 'dtc init' and 'dtc invite' on the monitor, then 'dtc-agent join' here", a.configPath())
 	}
 	if err != nil {
 		return cfg, usageError(err)

@@ -7,13 +7,14 @@ import (
 )
 
 func newConfigCommand(a *app) *cobra.Command {
-	c := &cobra.Command{
-		Use:     "config",
-		Short:   "Check the configuration",
+	c := asGroup(&cobra.Command{
+		Use:   "config",
+		Short: "Check the configuration",
+		Long: `Check the configuration.
+
+Exit status: 0 no mistake, 2 mistakes, no file or no such command.`,
 		Example: "  dtc config check",
-		Args:    cobra.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return usagef("config: expected 'dtc config check'") },
-	}
+	})
 	c.AddCommand(&cobra.Command{
 		Use:   "check",
 		Short: "Read monitor.xml and report every mistake in it",
@@ -36,8 +37,11 @@ Exit status: 0 no mistake, 2 mistakes or no file.`,
 
 func newVersionCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:     "version",
-		Short:   "Print the version",
+		Use:   "version",
+		Short: "Print the version",
+		Long: `Print the version.
+
+Exit status: 0.`,
 		Example: "  dtc version",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {

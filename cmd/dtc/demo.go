@@ -182,7 +182,9 @@ func (d *demo) serve(ctx context.Context) error {
 		return true
 	})
 	if err != nil {
-		return err
+		done, cancel := context.WithCancel(ctx)
+		cancel()
+		return errors.Join(err, d.mon.Run(done)) // closes what it has open
 	}
 	return d.mon.Run(ctx)
 }
@@ -265,7 +267,7 @@ func (d *demo) showWatch(ctx context.Context) error {
 	defer reap.Wait()
 	defer child.Process.Kill() //nolint:errcheck // it is dead already, unless a step failed
 
-	if err := d.watchPID(pid); err != nil {
+	if err := d.watchPID(ctx, pid); err != nil {
 		return err
 	}
 	fmt.Fprintf(d.out, "monitor.xml says <monitor_pid>%d</monitor_pid>: a process that this demo started. Now: kill -9 %d\n\n", pid, pid)
@@ -291,7 +293,7 @@ func (d *demo) showWatch(ctx context.Context) error {
 }
 
 // watchPID puts the pid into monitor.xml and has the service apply it.
-func (d *demo) watchPID(pid int) error {
+func (d *demo) watchPID(ctx context.Context, pid int) error {
 	path := d.app.configPath()
 	host, err := config.RemoveHost(path, "this-host")
 	if err != nil {
@@ -301,7 +303,7 @@ func (d *demo) watchPID(pid int) error {
 	if err := config.AddHost(path, host); err != nil {
 		return err
 	}
-	return d.mon.Reload()
+	return d.mon.Reload(ctx)
 }
 
 func (d *demo) processLog() (path, text string, err error) {

@@ -39,6 +39,9 @@ func (a *app) loadConfig() (config.Monitor, error) {
 
 // noHome is the error of a command that found no home where it looked.
 func (a *app) noHome(missing string) error {
+	if a.config != "" && missing == a.config {
+		return usagef("read %s: no such file; --config names another monitor.xml than that of the home, and 'dtc init' makes a home", missing)
+	}
 	home, err := filepath.Abs(a.homeDir())
 	if err != nil {
 		home = a.homeDir()
@@ -49,21 +52,24 @@ func (a *app) noHome(missing string) error {
 // openAuthority opens the fleet's CA.
 func (a *app) openAuthority() (*ca.Authority, error) {
 	authority, err := ca.Open(a.tlsDir())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, a.noHome(filepath.Join(a.tlsDir(), "ca.key"))
+	for _, name := range []string{"ca.crt", "ca.key"} {
+		if path := filepath.Join(a.tlsDir(), name); err != nil && !exists(path) {
+			return nil, a.noHome(path)
+		}
 	}
 	return authority, err
 }
 
-// applyNow has a running service take up what has been changed. None running
-// is no error: it reads the files when it starts.
-func (a *app) applyNow(ctx context.Context) error {
-	err := wire.Control(ctx, a.socket(), monitor.VerbReload, nil, nil)
+// applyNow has a running service take up what has been changed: all of it, or
+// with [monitor.VerbTrust] the register of certificates alone. None running is
+// no error: it reads the files when it starts.
+func (a *app) applyNow(ctx context.Context, verb string) error {
+	err := wire.Control(ctx, a.socket(), verb, nil, nil)
 	if errors.Is(err, wire.ErrNoService) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("the change is made, but the running service did not take it up: %w", err)
+		return fmt.Errorf("%w\nthe change is made, but the running service did not take it up: then 'dtc reload'", err)
 	}
 	return nil
 }
@@ -74,8 +80,8 @@ func parseIPs(values []string) ([]netip.Addr, error) {
 	for _, v := range values {
 		for item := range strings.SplitSeq(v, ",") {
 			ip, err := netip.ParseAddr(strings.TrimSpace(item))
-			if err != nil || ip.Zone() != "" {
-				return nil, usagef("--ip %q: not an ip address, expected one like 10.0.0.7 or fd00::7", item)
+			if err != nil || ip.Zone() != "" || ip.IsUnspecified() || ip.IsMulticast() {
+				return nil, usagef("--ip %q: not the ip address of a host, expected one like 10.0.0.7 or fd00::7", item)
 			}
 			ips = append(ips, ip.Unmap())
 		}

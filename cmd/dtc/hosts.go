@@ -36,6 +36,9 @@ configuration.`,
 }
 
 func (a *app) hosts(ctx context.Context, sel []string, timeout time.Duration) error {
+	if timeout <= 0 {
+		return usagef("hosts: --timeout %s: expected a time above 0, like 5s", timeout)
+	}
 	hosts, fl, err := a.openFleet(sel)
 	if err != nil {
 		return err

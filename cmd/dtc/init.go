@@ -47,18 +47,18 @@ func (a *app) initHome(listen string) error {
 	if err != nil {
 		return err
 	}
-	for _, dir := range []string{"conf", "logs", "state"} {
-		if err := os.MkdirAll(filepath.Join(home, dir), 0o750); err != nil {
-			return fmt.Errorf("init: %w", err)
-		}
-	}
 	fresh := !exists(filepath.Join(a.tlsDir(), "ca.key"))
 	var ips []netip.Addr
-	if fresh || given {
+	if given || !exists(filepath.Join(a.tlsDir(), "monitor.crt")) {
 		ips = monitorIPs(at.Addr())
 	}
 	if err := ca.Init(a.tlsDir(), ips); err != nil {
 		return fmt.Errorf("init: %w", err)
+	}
+	for _, dir := range []string{"logs", "state"} {
+		if err := os.MkdirAll(filepath.Join(home, dir), 0o750); err != nil {
+			return fmt.Errorf("init: %w", err)
+		}
 	}
 	path := a.configPath()
 	switch {
@@ -91,6 +91,9 @@ func writeNew(path string, data []byte) error {
 	}
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
+	}
+	if err != nil {
+		_ = os.Remove(path) // half a file would be taken for the operator's
 	}
 	return err
 }

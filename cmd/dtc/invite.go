@@ -34,7 +34,7 @@ Exit status: 0 done, 1 no service runs or it refused, 2 wrong arguments.`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if req.TTL <= 0 || req.TTL > 30*24*time.Hour {
-				return usagef("--ttl %s: expected a time above 0 and up to 720h, like 1h", req.TTL)
+				return usagef("invite: --ttl %s: expected a time above 0 and up to 720h, like 1h", req.TTL)
 			}
 			var err error
 			if req.IPs, err = parseIPs(ips); err != nil {

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
+	"slices"
 
 	"dtc/internal/ca"
 	"dtc/internal/config"
+	"dtc/internal/monitor"
 
 	"github.com/spf13/cobra"
 )
@@ -28,13 +31,13 @@ func newIssueCommand(a *app) *cobra.Command {
 		Short: "Make an agent's certificate for a host without a network to this one",
 		Long: `Make the key and certificate of an agent in DIR/conf/tls/, to be copied to the
 host as its home. With --listen or --monitor DIR/conf/agent.xml is written too;
-with --listen the host is added to monitor.xml.
+with --listen the host is added to monitor.xml, unless it stands there already.
 
 The folder holds a private key: carry it safely, and delete it here afterwards.
 
 Exit status: 0 done, 1 it could not be issued, 2 wrong arguments.`,
 		Example: "  dtc issue web1 --ip 10.0.0.7 --out /media/usb/web1 --listen 10.0.0.7:7701 --monitor 10.0.0.5:7700",
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArgument("NAME"),
 		RunE:    func(c *cobra.Command, args []string) error { return a.issue(c.Context(), args[0], opts) },
 	}
 	f := c.Flags()
@@ -60,42 +63,70 @@ func (a *app) issue(ctx context.Context, name string, opts issueOptions) error {
 	if err != nil {
 		return err
 	}
-	if exists(filepath.Join(opts.out, "conf", "tls", "agent.key")) {
-		return fmt.Errorf("issue: %s has an agent's key already, and a key is never overwritten: name another --out", opts.out)
+	if err := opts.freeFolder(listen.IsValid() || to.IsValid()); err != nil {
+		return err
 	}
+	there := false
 	if listen.IsValid() {
 		cfg, err := a.loadConfig()
 		if err != nil {
 			return err
 		}
-		if err := freeHost(cfg, name, listen); err != nil {
+		if there, err = hasHost(cfg, name, listen); err != nil {
 			return err
 		}
 	}
+	if err := a.issueTo(name, ips, opts.out); err != nil {
+		return err
+	}
+	if listen.IsValid() || to.IsValid() {
+		if err := writeNew(filepath.Join(opts.out, "conf", "agent.xml"), config.NewAgentFile(listen, to)); err != nil {
+			return fmt.Errorf("issue: the certificate is made, but not its agent.xml: %w; write it by hand", err)
+		}
+	}
+	if listen.IsValid() && !there {
+		if err := config.AddHost(a.configPath(), config.Host{Name: name, Address: listen}); err != nil {
+			return fmt.Errorf("issue: the certificate is made, but the host is not in the configuration: %w", err)
+		}
+	}
+	fmt.Fprintf(a.stdout, "made %s: copy it to the host as its home and run 'dtc-agent run --home …' there\n", opts.out)
+	if !listen.IsValid() && !to.IsValid() {
+		fmt.Fprintln(a.stdout, "It has no conf/agent.xml yet: --listen or --monitor would have made one.")
+	}
+	return a.applyNow(ctx, monitor.VerbReload)
+}
+
+// issueTo certifies an agent and writes what it proves itself with. What could
+// not be written is revoked, so that the name and ips are free for the next try.
+func (a *app) issueTo(name string, ips []netip.Addr, out string) error {
 	authority, err := a.openAuthority()
 	if err != nil {
 		return err
 	}
+	dir := filepath.Join(out, "conf", "tls")
+	if err := os.MkdirAll(dir, 0o700); err != nil { // before the certificate: most likely to fail
+		return fmt.Errorf("issue: %w", err)
+	}
 	key, cert, caCert, _, err := authority.Issue(name, ips)
 	if err != nil {
-		return fmt.Errorf("issue: %w", err)
+		return err
 	}
-	if err := ca.StoreAgent(filepath.Join(opts.out, "conf", "tls"), key, cert, caCert); err != nil {
-		return fmt.Errorf("issue: %w", err)
+	if err := ca.StoreAgent(dir, key, cert, caCert); err != nil {
+		_, revokeErr := authority.Revoke(name)
+		return fmt.Errorf("issue: %w", errors.Join(err, revokeErr))
 	}
-	if listen.IsValid() || to.IsValid() {
-		path := filepath.Join(opts.out, "conf", "agent.xml")
-		if err := writeNew(path, config.NewAgentFile(listen, to)); err != nil {
-			return fmt.Errorf("issue: %w", err)
-		}
+	return nil
+}
+
+// freeFolder fails if the folder has what would have to be overwritten.
+func (o issueOptions) freeFolder(withConfig bool) error {
+	if exists(filepath.Join(o.out, "conf", "tls", "agent.key")) {
+		return fmt.Errorf("issue: %s has an agent's key already, and a key is never overwritten: name another --out", o.out)
 	}
-	if listen.IsValid() {
-		if err := config.AddHost(a.configPath(), config.Host{Name: name, Address: listen}); err != nil {
-			return fmt.Errorf("issue: the certificate is made, but the host could not be added: %w", err)
-		}
+	if path := filepath.Join(o.out, "conf", "agent.xml"); withConfig && exists(path) {
+		return fmt.Errorf("issue: there is %s already, and a configuration is never overwritten: name another --out, or leave out --listen and --monitor", path)
 	}
-	fmt.Fprintf(a.stdout, "made %s: copy it to the host and run 'dtc-agent run --home …' there\n", opts.out)
-	return a.applyNow(ctx)
+	return nil
 }
 
 // addresses reads --listen and --monitor.
@@ -104,94 +135,30 @@ func (o issueOptions) addresses(ips []netip.Addr) (listen, to netip.AddrPort, er
 		if listen, err = parseAddress("--listen", o.listen); err != nil {
 			return listen, to, err
 		}
-		granted := false
-		for _, ip := range ips {
-			granted = granted || ip == listen.Addr()
-		}
-		if !granted {
+		if !slices.Contains(ips, listen.Addr()) {
 			return listen, to, usagef("--listen %s: its ip is none of --ip, so nobody could prove the agent there", listen)
 		}
 	}
 	if o.monitor != "" {
-		to, err = parseAddress("--monitor", o.monitor)
+		if to, err = parseAddress("--monitor", o.monitor); err == nil && to.Addr().IsUnspecified() {
+			err = usagef("--monitor %s: name the address at which the host reaches this monitor", to)
+		}
 	}
 	return listen, to, err
 }
 
-// freeHost fails if the configuration has a host of that name or address.
-func freeHost(cfg config.Monitor, name string, at netip.AddrPort) error {
+// hasHost reports whether the configuration has that host already. It fails if
+// the name or the address is another's.
+func hasHost(cfg config.Monitor, name string, at netip.AddrPort) (bool, error) {
 	for _, h := range cfg.Hosts {
-		if h.Name == name || h.Address == at {
-			return fmt.Errorf("issue: the configuration has the host %s (%s) already: 'dtc forget %s' first", h.Name, h.Address, h.Name)
+		switch {
+		case h.Name == name && h.Address == at:
+			return true, nil
+		case h.Address == at:
+			return false, fmt.Errorf("issue: %s is the host %s in the configuration: issue it under that name, or 'dtc forget %s' first", at, h.Name, h.Name)
+		case h.Name == name:
+			return false, fmt.Errorf("issue: the host %s has the address %s in the configuration: 'dtc forget %s' first, or choose another name", name, h.Address, name)
 		}
 	}
-	return nil
-}
-
-func newRevokeCommand(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:   "revoke NAME",
-		Short: "Refuse an agent from now on, its open connections included",
-		Long: `Revoke the certificate of the host NAME: it is refused from now on, and a
-running service closes its connections at once.
-
-Exit status: 0 revoked, 1 no certificate has that name.`,
-		Example: "  dtc revoke web1",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			authority, err := a.openAuthority()
-			if err != nil {
-				return err
-			}
-			if _, err := authority.Revoke(args[0]); err != nil {
-				return fmt.Errorf("revoke %s: %w", args[0], err)
-			}
-			fmt.Fprintf(a.stdout, "%s is revoked\n", args[0])
-			return a.applyNow(c.Context())
-		},
-	}
-}
-
-func newForgetCommand(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:   "forget NAME",
-		Short: "Take a host out of monitor.xml and revoke it; its logs stay",
-		Long: `Take the host NAME out of monitor.xml and revoke its certificate. What is
-stored under logs/ stays.
-
-Exit status: 0 forgotten, 1 no such host, 2 monitor.xml has a mistake.`,
-		Example: "  dtc forget web1",
-		Args:    cobra.ExactArgs(1),
-		RunE:    func(c *cobra.Command, args []string) error { return a.forget(c.Context(), args[0]) },
-	}
-}
-
-func (a *app) forget(ctx context.Context, name string) error {
-	cfg, err := a.loadConfig()
-	if err != nil {
-		return err
-	}
-	authority, err := a.openAuthority()
-	if err != nil {
-		return err
-	}
-	// Revoked first: if the second step fails the host is at least out.
-	_, revokeErr := authority.Revoke(name)
-	if revokeErr != nil && !errors.Is(revokeErr, ca.ErrNotIssued) {
-		return fmt.Errorf("forget %s: %w", name, revokeErr)
-	}
-	configured := false
-	for _, h := range cfg.Hosts {
-		configured = configured || h.Name == name
-	}
-	if !configured && revokeErr != nil {
-		return fmt.Errorf("forget %s: neither %s nor a certificate has that name", name, a.configPath())
-	}
-	if configured {
-		if _, err := config.RemoveHost(a.configPath(), name); err != nil {
-			return fmt.Errorf("forget %s: %w", name, err)
-		}
-	}
-	fmt.Fprintf(a.stdout, "%s is forgotten; its logs stay\n", name)
-	return a.applyNow(ctx)
+	return false, nil
 }

@@ -43,6 +43,7 @@ type app struct {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
 	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
 	if fd := int(os.Stdout.Fd()); term.IsTerminal(fd) {
 		a.terminal = true
@@ -79,7 +80,7 @@ func usagef(format string, args ...any) error { return usageError(fmt.Errorf(for
 func (a *app) run(ctx context.Context, args []string) int {
 	root := a.command()
 	root.SetArgs(args)
-	err := unknownCommand(root, root.ExecuteContext(ctx))
+	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
 	}
@@ -87,7 +88,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	if s, ok := errors.AsType[*statusError](err); ok {
 		status, err = s.status, s.err
 	}
-	if err != nil && !errors.Is(err, context.Canceled) {
+	if err != nil && (ctx.Err() == nil || !errors.Is(err, context.Canceled)) {
 		for line := range strings.Lines(err.Error()) {
 			fmt.Fprintln(a.stderr, "dtc: "+strings.TrimRight(line, "\n"))
 		}
@@ -117,13 +118,18 @@ func (a *app) configPath() string {
 
 // command returns the table of commands.
 func (a *app) command() *cobra.Command {
-	root := &cobra.Command{
-		Use:           "dtc",
-		Short:         "Ask the hosts of a LAN, watch their processes, follow their log files",
+	root := asGroup(&cobra.Command{
+		Use:   "dtc",
+		Short: "Ask the hosts of a LAN, watch their processes, follow their log files",
+		Long: `Ask the hosts of a LAN, watch their processes, follow their log files.
+
+Exit status of every command: 0 done, 1 some or all of it did not work, 2 wrong
+arguments or configuration.`,
+		Example:       "  dtc init --home /opt/dtc\n  dtc get process --host web1\n  dtc events -f",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       version,
-	}
+	})
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SetIn(a.stdin)
@@ -134,10 +140,11 @@ func (a *app) command() *cobra.Command {
 		newGetCommand(a), newHostsCommand(a), newLogsCommand(a), newEventsCommand(a),
 		newServeCommand(a), newReloadCommand(a), newConfigCommand(a),
 		newInitCommand(a), newInviteCommand(a), newIssueCommand(a), newRevokeCommand(a), newForgetCommand(a),
-		newDemoCommand(a), newDemoProcessCommand(a), newVersionCommand(a),
+		newDemoCommand(a), newDemoProcessCommand(a), newVersionCommand(a), newCompletionCommand(a),
 	)
 	root.AddCommand(newGetAliasCommands(a)...)
-	root.DisableSuggestions = true // ours is one line, see usage
+	root.CompletionOptions.DisableDefaultCmd = true // ours has an example
+	root.SetHelpCommand(newHelpCommand())
 	checkArgs(root)
 	return root
 }

@@ -2,12 +2,16 @@ package main
 
 import (
 	"flag"
+	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
 )
 
 func TestMain(m *testing.M) {
@@ -17,13 +21,25 @@ func TestMain(m *testing.M) {
 // update rewrites the wanted output that stands in the scripts.
 var update = flag.Bool("update", false, "rewrite the wanted output in testdata/script")
 
+// patience bounds every wait for something that takes milliseconds on an idle
+// machine.
+const patience = 30 * time.Second
+
 // TestScripts runs testdata/script/*.txtar. Besides the commands of testscript
 // they have
 //
-//	fleet NAME…     makes $DTC_HOME a home with these hosts, see testFleet; the
-//	                address of web-1 is then $web_1
-//	noescapes FILE  fails if the file (or stdout, stderr) holds what a terminal
-//	                may act upon
+//	fleet NAME…          makes $DTC_HOME a home with these hosts, see testFleet;
+//	                     the address of web-1 is then $web_1
+//	noescapes FILE       fails if the file (or stdout, stderr) holds what a
+//	                     terminal may act upon
+//	exits N CMD ARG…     runs a command that has to have the exit status N
+//	until PATTERN CMD…   runs a command again and again until it succeeds with
+//	                     output that matches
+//	capture NAME PATTERN puts what PATTERN's group matches in stdout into $NAME
+//	freeport NAME…       puts addresses of the loopback that nobody listens on
+//	                     into variables
+//	occupy NAME          does the same, and listens there
+//	hangup TEXT…         sends SIGHUP to the process with TEXT in its command line
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", UpdateScripts: *update, RequireExplicitExec: true, RequireUniqueNames: true,
@@ -35,8 +51,49 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"fleet":     fleetCommand,
 			"noescapes": noEscapesCommand,
+			"exits":     exitsCommand,
+			"until":     untilCommand,
+			"capture":   captureCommand,
+			"freeport":  freePortCommand,
+			"occupy":    occupyCommand,
+			"hangup":    hangupCommand,
 		},
 	})
+}
+
+// TestHelp goes through all commands: each explains itself with an example and
+// its exit status, and says so at --help.
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		if c.Hidden {
+			return
+		}
+		path := strings.Fields(c.CommandPath())
+		for _, line := range strings.Split(c.Example, "\n") {
+			if !strings.HasPrefix(line, "  ") || !strings.Contains(line, path[0]) {
+				t.Errorf("%s: its example has the line %q", c.CommandPath(), line)
+			}
+		}
+		if !strings.Contains(c.Example, c.Name()) {
+			t.Errorf("%s: its example does not show it: %q", c.CommandPath(), c.Example)
+		}
+		if !strings.Contains(strings.ToLower(c.Long), "exit status") {
+			t.Errorf("%s: its help does not say its exit status", c.CommandPath())
+		}
+		var out strings.Builder
+		a := &app{stdin: strings.NewReader(""), stdout: &out, stderr: io.Discard, getenv: func(string) string { return "" }}
+		if code := a.run(t.Context(), slices.Concat(path[1:], []string{"--help"})); code != exitOK || !strings.Contains(out.String(), c.Example) {
+			t.Errorf("%s --help: exit status %d, output\n%s", c.CommandPath(), code, out.String())
+		}
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	root := (&app{}).command()
+	root.InitDefaultHelpCmd()
+	walk(root)
 }
 
 func fleetCommand(ts *testscript.TestScript, _ bool, names []string) {

@@ -55,15 +55,15 @@ func (a *app) serve(ctx context.Context, only []string, format string) error {
 		Parts: only, Version: version, Logger: log,
 	})
 	if errors.Is(err, fs.ErrNotExist) {
-		return usagef("%w; 'dtc init' makes what is missing", err)
+		return usageError(err)
 	}
 	if err != nil {
 		return err
 	}
 	stop := onHangup(func() {
-		if err := m.Reload(); err != nil {
+		if err := m.Reload(ctx); err != nil {
 			for line := range strings.Lines(err.Error()) {
-				log.Error("reload: the running configuration stays", "error", strings.TrimSpace(line))
+				log.Error("reload", "error", strings.TrimSpace(line))
 			}
 		}
 	})
@@ -95,16 +95,20 @@ func newReloadCommand(a *app) *cobra.Command {
 		Long: `Have the running service read its configuration again and apply all of it. A
 file with a mistake is reported and the running configuration stays.
 
-Exit status: 0 applied, 1 no service runs or the file has a mistake.`,
+Exit status: 0 applied, 1 no service runs, the file has a mistake or the new
+local_host cannot be listened on, 2 no home or wrong arguments.`,
 		Example: "  dtc reload --home /opt/dtc",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			err := wire.Control(c.Context(), a.socket(), monitor.VerbReload, nil, nil)
 			if errors.Is(err, wire.ErrNoService) {
+				if !exists(a.configPath()) {
+					return a.noHome(a.configPath())
+				}
 				return fmt.Errorf("reload: no service runs in the home %s: start it with 'dtc serve', or name its home with --home", a.homeDir())
 			}
 			if err != nil {
-				return fmt.Errorf("%w\nreload: the running configuration stays", err)
+				return err
 			}
 			fmt.Fprintln(a.stdout, "configuration applied")
 			return nil

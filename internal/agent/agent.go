@@ -12,8 +12,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -54,14 +54,20 @@ type Agent struct {
 	shipper *ship.Shipper
 	asked   chan struct{} // has one element when a question was answered since trim looked
 
+	reloading sync.Mutex // one change of the configuration at a time; before mu
+
 	mu      sync.Mutex
 	cfg     config.Agent  // guarded by mu
 	changed chan struct{} // guarded by mu; closed when cfg is replaced
+	attempt *attempt      // guarded by mu; to listen on cfg.LocalHost
 }
 
 // New prepares an agent. It fails where nothing could work: no certificate, an
 // unreadable key, a certificate out of its time.
-func New(opts Options) (*Agent, error) {
+func New(opts Options) (_ *Agent, err error) {
+	if opts.Home, err = filepath.Abs(opts.Home); err != nil {
+		return nil, err
+	}
 	creds, err := ca.Load(filepath.Join(opts.Home, "conf", "tls"), dtc.RoleAgent)
 	if err != nil {
 		return nil, err
@@ -77,6 +83,7 @@ func New(opts Options) (*Agent, error) {
 		info:    dtc.Info{Version: opts.Version, Boot: boot, Run: newRunID()},
 		cfg:     opts.Config,
 		changed: make(chan struct{}),
+		attempt: newAttempt(),
 		asked:   make(chan struct{}, 1),
 	}
 	a.status = status.New(status.Options{})
@@ -86,6 +93,8 @@ func New(opts Options) (*Agent, error) {
 		Scan:   opts.Config.ScanFileTime,
 		Boot:   boot,
 		Logger: opts.Logger,
+
+		CheckAlias: config.CheckAlias,
 	})
 	return a, nil
 }
@@ -93,16 +102,16 @@ func New(opts Options) (*Agent, error) {
 // newRunID returns an id that no other run of an agent has.
 func newRunID() string {
 	var b [8]byte
-	rand.Read(b[:]) //nolint:errcheck // crypto/rand.Read never returns an error
+	_, _ = rand.Read(b[:]) // never fails: see crypto/rand
 	return hex.EncodeToString(b[:])
 }
 
 // Run runs the agent until ctx is done or a part of it fails for good.
 func (a *Agent) Run(ctx context.Context) error {
-	for _, w := range a.creds.Warnings(time.Now()) {
-		a.log.Warn("certificate ends soon", "detail", w)
+	if err := a.alone(ctx); err != nil {
+		return err
 	}
-	actors := []func(context.Context) error{a.control, a.trim}
+	actors := []func(context.Context) error{a.control, a.trim, a.warn}
 	if a.has(PartStatus) {
 		actors = append(actors, a.status.Run, a.watcher.Run, a.listen)
 	}
@@ -116,33 +125,57 @@ func (a *Agent) Run(ctx context.Context) error {
 	return err
 }
 
-func (a *Agent) has(part string) bool {
-	if len(a.opts.Parts) == 0 {
-		return true
-	}
-	for _, p := range a.opts.Parts {
-		if p == part {
-			return true
+// warnEvery is how often the end of the certificate is looked at.
+const warnEvery = 24 * time.Hour
+
+func (a *Agent) warn(ctx context.Context) error {
+	for {
+		for _, w := range a.creds.Warnings(time.Now()) {
+			a.log.Warn("certificate ends soon", "detail", w)
+		}
+		if !sleep(ctx, warnEvery) {
+			return nil
 		}
 	}
-	return false
 }
 
-// Reload reads the configuration again and applies all of it. On an error the
-// running configuration stays.
-func (a *Agent) Reload() error {
+func (a *Agent) has(part string) bool {
+	return len(a.opts.Parts) == 0 || slices.Contains(a.opts.Parts, part)
+}
+
+// Reload reads the configuration again and applies all of it. On an error of
+// the file the running configuration stays. It returns when the new local_host
+// is listened on; that this cannot be is an error too, but all else is applied,
+// and it is tried again.
+func (a *Agent) Reload(ctx context.Context) error {
+	moving, err := a.reload()
+	if err != nil || moving == nil {
+		return err
+	}
+	return moving.wait(ctx)
+}
+
+// reload is Reload that does not wait for the new local_host, but returns the
+// attempt to listen there; nil if it is the old one.
+func (a *Agent) reload() (moving *attempt, err error) {
+	a.reloading.Lock()
+	defer a.reloading.Unlock()
 	cfg, err := a.opts.Load()
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("%w\nreload: the running configuration stays", err)
 	}
 	a.shipper.Configure(a.shipFiles(cfg), cfg.ScanFileTime)
 	a.mu.Lock()
+	if cfg.LocalHost != a.cfg.LocalHost && a.has(PartStatus) {
+		moving = newAttempt()
+		a.attempt = moving
+	}
 	a.cfg = cfg
 	close(a.changed)
 	a.changed = make(chan struct{})
 	a.mu.Unlock()
 	a.log.Info("configuration applied")
-	return nil
+	return moving, nil
 }
 
 // config returns the configuration in force and a channel that is closed when
@@ -167,48 +200,31 @@ func (a *Agent) shipFiles(cfg config.Agent) []ship.File {
 	return files
 }
 
-// eachConfig calls run with a context that ends when the value that pick takes
-// from the configuration changes, and then again with the new one.
-func (a *Agent) eachConfig(ctx context.Context, pick func(config.Agent) netip.AddrPort, run func(context.Context, netip.AddrPort) error) error {
-	for ctx.Err() == nil {
-		cfg, changed := a.config()
-		value := pick(cfg)
-		part, cancel := context.WithCancel(ctx)
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			defer cancel()
-			for {
-				select {
-				case <-part.Done():
-					return
-				case <-changed:
-				}
-				if cfg, changed = a.config(); pick(cfg) != value {
-					return
-				}
-			}
-		})
-		err := run(part, value)
-		if err == nil {
-			<-part.Done()
-		}
-		cancel()
-		wg.Wait()
-		if err != nil {
-			return err
-		}
+// SocketPath returns the path of the agent's local socket.
+func SocketPath(home string) string { return filepath.Join(home, "state", "agent.sock") }
+
+// VerbReload has the agent read its configuration again.
+const VerbReload = "reload"
+
+// alone fails if another agent runs in this home: the two would take the
+// streams from one another.
+func (a *Agent) alone(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	if err := wire.Control(ctx, SocketPath(a.opts.Home), "", nil, nil); err == nil {
+		return fmt.Errorf("run the agent in %s: %w; stop that one, or name another home with --home", a.opts.Home, wire.ErrInUse)
 	}
 	return nil
 }
 
 // control answers on the local socket: reload.
 func (a *Agent) control(ctx context.Context) error {
-	path := filepath.Join(a.opts.Home, "state", "agent.sock")
-	err := wire.ServeControl(ctx, path, func(_ context.Context, verb string, _ json.RawMessage, _ func(any) error) error {
-		if verb != "reload" {
-			return fmt.Errorf("unknown command %q", verb)
+	path := SocketPath(a.opts.Home)
+	err := wire.ServeControl(ctx, path, func(ctx context.Context, verb string, _ json.RawMessage, _ func(any) error) error {
+		if verb != VerbReload {
+			return fmt.Errorf("the agent does not know the command %q: is it of another version?", verb)
 		}
-		return a.Reload()
+		return a.Reload(ctx)
 	}, a.log)
 	if err != nil && ctx.Err() == nil {
 		if errors.Is(err, wire.ErrInUse) {

@@ -5,90 +5,53 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/netip"
+	"sync"
 	"time"
 
-	"dtc"
-	"dtc/internal/ca"
 	"dtc/internal/config"
 	"dtc/internal/wire"
 )
 
 // Pauses between attempts to reach the monitor, and to listen again after a
-// reload named an address that is not to be had.
+// reload has named an address that is not to be had.
 const (
 	firstRetry = 100 * time.Millisecond
 	lastRetry  = 5 * time.Second
 )
 
-// service answers the questions of a monitor: what each of the agent's parts
-// has of the interface.
-type service struct{ a *Agent }
-
-var _ wire.Agent = service{}
-
-func (s service) Info(context.Context) (dtc.Info, error) { return s.a.info, nil }
-
-func (s service) Get(ctx context.Context, q dtc.Query, emit func(*dtc.Report) error) error {
-	defer s.a.noteAsked()
-	return s.a.status.Get(ctx, q, emit)
-}
-
-func (s service) Watch(ctx context.Context, asker string, targets []dtc.WatchTarget, emit func(dtc.Sighting) error) error {
-	return s.a.watcher.Watch(ctx, asker, targets, emit)
-}
-
-func (s service) Check(ctx context.Context, asker string, pids []int) ([]dtc.Sighting, error) {
-	return s.a.watcher.Check(ctx, asker, pids)
-}
-
-func (s service) Acknowledge(ctx context.Context, asker, run string, number uint64) error {
-	return s.a.watcher.Acknowledge(ctx, asker, run, number)
-}
-
-// listen answers on local_host, whatever that is at the moment.
-func (a *Agent) listen(ctx context.Context) error {
-	first := true
-	return a.eachConfig(ctx, func(c config.Agent) netip.AddrPort { return c.LocalHost }, func(ctx context.Context, at netip.AddrPort) error {
-		started := first
-		first = false
-		if !at.IsValid() {
-			return nil // only ships logs
-		}
-		for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
-			var lc net.ListenConfig
-			ln, err := lc.Listen(ctx, "tcp", at.String())
-			switch {
-			case err == nil:
-				return a.serve(ctx, ln)
-			case ctx.Err() != nil:
-				return nil
-			case started:
-				return fmt.Errorf("listen on local_host %s: %w", at, err)
+// eachConfig calls run with a context that ends when the value that pick takes
+// from the configuration changes, and then again with the new one.
+func (a *Agent) eachConfig(ctx context.Context, pick func(config.Agent) netip.AddrPort, run func(context.Context, netip.AddrPort) error) error {
+	for ctx.Err() == nil {
+		cfg, changed := a.config()
+		value := pick(cfg)
+		part, cancel := context.WithCancel(ctx)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			defer cancel()
+			for {
+				select {
+				case <-part.Done():
+					return
+				case <-changed:
+				}
+				if cfg, changed = a.config(); pick(cfg) != value {
+					return
+				}
 			}
-			// After a reload the old address is gone already: the agent
-			// stays up and takes the new one as soon as it can.
-			a.log.Error("cannot listen on local_host", "address", at, "error", err)
-			if !sleep(ctx, wait) {
-				return nil
-			}
+		})
+		err := run(part, value)
+		if err == nil {
+			<-part.Done()
 		}
-	})
-}
-
-func (a *Agent) serve(ctx context.Context, ln net.Listener) error {
-	a.log.Info("listening", "address", ln.Addr().String())
-	srv := &wire.Server{
-		TLS:      a.creds.ServerTLS(nil, "", wire.ProtoRPC),
-		Identify: ca.Identify,
-		Agent:    service{a},
-		Denied: func(peer dtc.Peer, what string) {
-			a.log.Warn("refused", "peer", peer.ID, "role", string(peer.Role), "what", what)
-		},
-		Logger: a.log,
+		cancel()
+		wg.Wait()
+		if err != nil {
+			return err
+		}
 	}
-	return srv.Serve(ctx, ln)
+	return nil
 }
 
 // connect keeps one connection to the monitor and ships over it.

@@ -59,12 +59,7 @@ func newLone(tb testing.TB, files ...string) *lone {
 	namespace("").must(tb, dtcPath(), "init", "--listen", l.monitorAt, "--home", l.home)
 	l.dtc(tb, "issue", "here", "--ip", "127.0.0.1", "--out", l.agentHome, "--listen", l.agentAt, "--monitor", l.monitorAt)
 	if len(files) > 0 {
-		var list strings.Builder
-		for _, p := range files {
-			fmt.Fprintf(&list, "<file_alias>%s,%s</file_alias>", p, filepath.Base(p))
-		}
-		writeFile(tb, filepath.Join(l.agentHome, "conf", "agent.xml"), fmt.Sprintf(
-			"<agent><local_host>%s</local_host><monitor_host>%s</monitor_host><monitor_files>%s</monitor_files></agent>", l.agentAt, l.monitorAt, list.String()))
+		writeFile(tb, filepath.Join(l.agentHome, "conf", "agent.xml"), agentXML(l.agentAt, l.monitorAt, files...))
 	}
 	l.serve = namespace("").start(tb, dtcPath(), "serve", "--home", l.home)
 	l.agent = namespace("").start(tb, agentPath(), "run", "--home", l.agentHome)
@@ -82,6 +77,16 @@ func newLone(tb testing.TB, files ...string) *lone {
 func (l *lone) dtc(tb testing.TB, args ...string) string {
 	tb.Helper()
 	return namespace("").must(tb, dtcPath(), append(args, "--home", l.home)...)
+}
+
+// agentXML is the configuration of an agent that follows files under their base
+// names.
+func agentXML(at, monitor string, files ...string) string {
+	var list strings.Builder
+	for _, p := range files {
+		fmt.Fprintf(&list, "<file_alias>%s,%s</file_alias>\n", p, filepath.Base(p))
+	}
+	return fmt.Sprintf("<agent><local_host>%s</local_host><monitor_host>%s</monitor_host>\n<monitor_files>%s</monitor_files></agent>", at, monitor, list.String())
 }
 
 // leaf makes a certificate with the SANs of a fleet's, signed by parent.

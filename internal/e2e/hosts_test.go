@@ -86,13 +86,7 @@ func (f *fleet) startAgent(tb testing.TB, i int) {
 // follow has the agent i follow a file.
 func (f *fleet) follow(tb testing.TB, i int, paths ...string) {
 	tb.Helper()
-	path := filepath.Join(f.homes[i], "conf", "agent.xml")
-	var list strings.Builder
-	for _, p := range paths {
-		fmt.Fprintf(&list, "<file_alias>%s,%s</file_alias>\n", p, filepath.Base(p))
-	}
-	writeFile(tb, path, fmt.Sprintf(`<agent><local_host>%s:7701</local_host><monitor_host>%s:7700</monitor_host>
-<monitor_files>%s</monitor_files></agent>`, f.ips[i], f.ips[0], list.String()))
+	writeFile(tb, filepath.Join(f.homes[i], "conf", "agent.xml"), agentXML(f.ips[i]+":7701", f.ips[0]+":7700", paths...))
 }
 
 // watch puts pids into monitor.xml and has the service apply it.

@@ -19,6 +19,7 @@ type Chain struct {
 
 	current   *Generation // the one at the path, nil if nothing is there
 	looked    bool        // the path was looked at before
+	unsettled bool        // the family was renamed while it was read, so that something may have been missed
 	existed   int64       // size of the file when the path was first looked at, -1 if there was none
 	floor     int64       // when the first file was made, ns since 1970; 0 if unknown
 	strangers map[Identity]stranger
@@ -76,7 +77,7 @@ func (c *Chain) Sync() (bool, error) {
 	if !c.looked {
 		return c.begin()
 	}
-	if c.current != nil && c.still(c.current.File) {
+	if c.current != nil && !c.unsettled && c.still(c.current.File) {
 		if noted, err := c.noteStrangers(); noted || err != nil {
 			return false, err
 		}
@@ -131,10 +132,11 @@ func (c *Chain) advance() (changed, settled bool, err error) {
 	family, ferr := c.host.Family(c.familyPath(f), known)
 	defer family.Close()
 	changed = c.take(&family, f)
+	c.unsettled = ferr == nil && !family.Stable
 	if f == nil {
 		changed = changed || c.current != nil
 		c.current = nil
-		return changed, true, ignoreGone(ferr)
+		return changed, !c.unsettled, ignoreGone(ferr)
 	}
 	g := c.Held(f.id)
 	if g.File != f {
@@ -143,39 +145,67 @@ func (c *Chain) advance() (changed, settled bool, err error) {
 	changed = changed || c.current != g
 	c.current = g
 	same, err := g.File.At(c.path)
-	return changed, same || gone(err), ignoreGone(ferr)
+	return changed, !c.unsettled && (same || gone(err)), ignoreGone(ferr)
 }
 
-// take appends the members of the family that came to be since the last look,
-// and f, which was at the path, in their order. They stood at the path and were
-// rotated before anyone looked, or came after f had been opened.
+// take puts the members of the family that came to be since the last look, and
+// f, which was at the path, into the chain in their order. They stood at the
+// path and were rotated before anyone looked, or came after f had been opened.
 func (c *Chain) take(family *Family, f *File) bool {
-	changed := false
 	c.count++
+	before := len(c.Generations)
 	fresh := c.freshFolder()
-	add := func(file *File) {
-		c.Generations = append(c.Generations, c.newGeneration(file))
-		changed = true
+	if f != nil && c.Held(f.id) == nil && !slices.ContainsFunc(family.Members, func(m Member) bool { return m.ID.Light() == f.id.Light() }) {
+		c.insert(c.newGeneration(f), nil)
 	}
-	for i := range family.Members {
+	var next *Generation
+	for i := range slices.Backward(family.Members) {
 		m := &family.Members[i]
+		g := c.Held(m.ID)
 		switch {
+		case g != nil:
+			next = g
+			continue
 		case f != nil && m.ID.Light() == f.id.Light():
-			if c.Held(f.id) == nil {
-				add(f)
-			}
+			g = c.newGeneration(f)
 		case m.File == nil:
+			continue
 		case fresh && m.Stat.Modified < c.at.UnixNano() && m.Name != m.Base: // it came with its folder
 			c.note(*m)
+			continue
+		case m.Name != m.Base && c.copied(m):
+			c.note(*m)
+			continue
 		default:
-			add(m.File)
-			m.File = nil
+			g, m.File = c.newGeneration(m.File), nil
 		}
+		c.insert(g, next)
+		next = g
 	}
-	if f != nil && c.Held(f.id) == nil {
-		add(f)
+	return len(c.Generations) > before
+}
+
+// copied reports whether a member is a copy of one of the generations: files
+// that are short may well begin with the same bytes, so of a short one only if
+// that was truncated since.
+func (c *Chain) copied(m *Member) bool {
+	r := c.host.NewProver()
+	return slices.ContainsFunc(c.Generations, func(g *Generation) bool {
+		if !r.IsCopy(g, m.File, m.Stat.Size) {
+			return false
+		}
+		_, err := r.Look(g)
+		return g.Head.Length >= strongHead || errors.Is(err, ErrCut)
+	})
+}
+
+// insert puts g before next, at the end if next is nil.
+func (c *Chain) insert(g, next *Generation) {
+	i := len(c.Generations)
+	if next != nil {
+		i = slices.Index(c.Generations, next)
 	}
-	return changed
+	c.Generations = slices.Insert(c.Generations, i, g)
 }
 
 // freshFolder reports whether the family's folder is another one than at the

@@ -78,11 +78,7 @@ func (r *Reader) IsCopy(g *Generation, f *File, size int64) bool {
 func (c *Chain) Insert(f *File, origin Origin, next *Generation) *Generation {
 	g := c.newGeneration(f)
 	g.Origin = origin
-	i := len(c.Generations)
-	if next != nil {
-		i = slices.Index(c.Generations, next)
-	}
-	c.Generations = slices.Insert(c.Generations, i, g)
+	c.insert(g, next)
 	delete(c.strangers, f.id.Light())
 	return g
 }
@@ -118,5 +114,9 @@ func (c *Chain) Family() (Family, error) {
 	return family, ignoreGone(err)
 }
 
-// Ignore remembers that a member of the family is none of the chain's.
-func (c *Chain) Ignore(m Member) { c.note(m) }
+// Stranger reports whether the chain knows of a file of the family that is none
+// of its own. Of one that is not known the next Sync will tell.
+func (c *Chain) Stranger(id Identity) bool {
+	_, ok := c.strangers[id.Light()]
+	return ok || c.older(id)
+}

@@ -21,7 +21,7 @@ type Stat struct {
 type File struct {
 	host   *Host
 	id     Identity
-	real   string   // path at the time of opening, without symbolic links
+	real   string   // path at the time of opening, without symbolic links; of a rotated file that which it was rotated from
 	via    []string // folders of the symbolic links that led to it
 	remote bool     // the file system does not tell of changes
 
@@ -34,7 +34,7 @@ type File struct {
 func (f *File) Identity() Identity { return f.id }
 
 // Real returns the path that the file had when it was opened, without symbolic
-// links.
+// links; of a rotated file the path that it was rotated from.
 func (f *File) Real() string { return f.real }
 
 // Via returns the folders of the symbolic links that led to the file, nil if

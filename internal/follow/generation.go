@@ -35,6 +35,8 @@ type Generation struct {
 	// byte is ever added.
 	Ended bool
 
+	doubtful bool // the position is without proof
+
 	probe  Mark  // proof of the first bytes seen, as long as nothing was read
 	last   Stat  // when last proven
 	proven bool  // last was seen twice, so the clock's grain hides nothing
@@ -56,7 +58,7 @@ func (g *Generation) Left() int64 { return max(g.Seen-g.Mark.Offset, 0) }
 // after it. If it is the same both times, no truncation came between: what
 // follows the mark is of the same content.
 func (r *Reader) Read(g *Generation, limit int) ([]byte, error) {
-	if g.File == nil {
+	if g.File == nil || g.doubtful {
 		return nil, ErrCut
 	}
 	if ok, err := r.probeHolds(g); err != nil || !ok {
@@ -124,6 +126,10 @@ func (r *Reader) Look(g *Generation) (Stat, error) {
 	st, err := g.File.Stat()
 	if err != nil {
 		return st, err
+	}
+	if g.doubtful {
+		g.Low = min(g.Low, st.Size)
+		return st, ErrCut
 	}
 	if st == g.last && g.proven {
 		return st, nil

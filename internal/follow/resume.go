@@ -33,7 +33,7 @@ func (r *Reader) Resume(g *Generation, s dtc.GenerationState) error {
 		return cut(err)
 	}
 	g.Start, g.Head, g.Mark, g.probe = s.Start, head, mark, Mark{}
-	g.Low, g.Seen, g.proven = s.Position, st.Size, false
+	g.Low, g.Seen, g.proven, g.doubtful = s.Position, st.Size, false, false
 	if int64(s.MarkerLen) < min(dtc.MarkerSize, s.Position-s.Start) {
 		return r.ResumeAt(g, s.Position)
 	}
@@ -42,11 +42,21 @@ func (r *Reader) Resume(g *Generation, s dtc.GenerationState) error {
 
 // Proves reports whether f begins with what a copy in the state s holds, and
 // whether that is enough to say that f is a copy of the same content, though
-// it is another file.
+// it is another file: all that the copy holds, or a long head and the end.
 func (r *Reader) Proves(f *File, s dtc.GenerationState) bool {
-	st, err := f.Stat()
 	whole := s.HeadLen > 0 && s.Position-s.Start <= int64(s.HeadLen)
-	if err != nil || st.Size < s.Position || !whole && s.HeadLen < strongHead {
+	return (whole || s.HeadLen >= strongHead) && r.begins(f, s)
+}
+
+// ProvesLong is Proves for when a short file that begins with the same bytes
+// must not be taken for a copy.
+func (r *Reader) ProvesLong(f *File, s dtc.GenerationState) bool {
+	return s.HeadLen >= strongHead && r.begins(f, s)
+}
+
+func (r *Reader) begins(f *File, s dtc.GenerationState) bool {
+	st, err := f.Stat()
+	if err != nil || st.Size < s.Position {
 		return false
 	}
 	_, head, err := r.proves(f, s.Start+int64(s.HeadLen), s.HeadLen, s.Head)
@@ -57,17 +67,21 @@ func (r *Reader) Proves(f *File, s dtc.GenerationState) bool {
 	return err == nil && mark
 }
 
-// Assume sets the position to what a copy of g says, without any proof: the
-// next look will tell.
+// Assume sets the position to what a copy of g says, without any proof: until
+// it is resumed, every look and read returns ErrCut.
 func (g *Generation) Assume(s dtc.GenerationState) {
-	g.Start, g.Mark, g.probe, g.proven = s.Start, Mark{Offset: s.Position}, Mark{}, false
+	g.Start, g.Mark, g.probe, g.doubtful = s.Start, Mark{Offset: s.Position}, Mark{}, true
 }
+
+// Doubtful reports whether the position is assumed, and not proven yet.
+func (g *Generation) Doubtful() bool { return g.doubtful }
 
 // Restart makes g, of which a copy has other content than its file has now, a
 // new incarnation that is read from the beginning.
 func (g *Generation) Restart(incarnation uint64) {
 	g.Origin.Incarnation = incarnation
-	g.Start, g.Mark, g.Head, g.probe, g.Low, g.proven = 0, Mark{}, Mark{}, Mark{}, 0, false
+	g.Start, g.Mark, g.Head, g.probe, g.Low = 0, Mark{}, Mark{}, Mark{}, 0
+	g.proven, g.doubtful = false, false
 }
 
 // Hash returns the SHA-256 of the bytes [from, to) of f, and up to where there

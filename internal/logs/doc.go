@@ -47,7 +47,7 @@
 //	 2 generation  number, identity, start, position, CRC-32C, end (-1: open), flags,
 //	               hash of its head, hash before its position: replaces what was known
 //	 3 extent      number, epoch, logical and physical position, generation,
-//	               source position, CRC-32C there
+//	               source position, CRC-32C there, whether a foreign change made it
 //	 4 gap         of an unknown generation: from, to (-1: unknown), CRC-32C of the
 //	               reason, so that it is told once
 //	 5 rewind      generation, from, to

@@ -195,6 +195,7 @@ type extentEntry struct {
 	generation uint64
 	source     int64  // position in the generation
 	sum        uint32 // the generation's at source
+	foreign    uint64 // 1: it is there because somebody else changed the copy
 }
 
 func (*extentEntry) kind() kind { return kindExtent }
@@ -206,11 +207,12 @@ func (e *extentEntry) put(b []byte) []byte {
 	b = putInt(b, e.physical)
 	b = putUint(b, e.generation)
 	b = putInt(b, e.source)
-	return putUint(b, uint64(e.sum))
+	b = putUint(b, uint64(e.sum))
+	return putUint(b, e.foreign)
 }
 
 func readExtent(d *decoder) *extentEntry {
-	return &extentEntry{d.uint(), d.uint(), d.position(), d.position(), d.uint(), d.position(), uint32(d.uint())}
+	return &extentEntry{d.uint(), d.uint(), d.position(), d.position(), d.uint(), d.position(), uint32(d.uint()), d.uint()}
 }
 
 // gapEntry remembers a gap that was told and stands nowhere else, so that it

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"hash/crc32"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -126,6 +127,7 @@ func openRig(tb testing.TB, dir string, change ...func(*Options)) *rig {
 		Folder:           func(p dtc.Peer) (string, error) { return "10.0.0.7", nil },
 		FreeFloorPercent: -1,
 		SyncEvery:        5 * time.Millisecond,
+		Logger:           slog.New(slog.NewTextHandler(tb.Output(), nil)),
 	}
 	for _, f := range change {
 		f(&r.opts)
@@ -334,3 +336,5 @@ func (a *agent) durable(stream uint32, generation uint64, position int) {
 }
 
 func (r *rig) eventStates() []dtc.State { return r.events.states() }
+
+func crcOf(s string) uint32 { return crc32.Checksum([]byte(s), castagnoli) }

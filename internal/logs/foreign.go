@@ -20,6 +20,7 @@ const (
 	changeSame // replaced by a file that holds the same at its end
 	changeCut
 	changeGrown
+	changeEdited
 	changeFound // a file stood there before the copy was made
 )
 
@@ -36,7 +37,7 @@ func (c *replica) ready() error {
 	}
 	switch {
 	case st.links == 0:
-		return c.restart(changeRemoved)
+		return c.checkPath(changeRemoved)
 	case st.size < c.size:
 		return c.adoptSize(changeCut, st.size)
 	case st.size > c.size:
@@ -44,16 +45,17 @@ func (c *replica) ready() error {
 	}
 	if now := c.now(); now.Sub(c.looked) >= pathCheck || now.Before(c.looked) {
 		c.looked = now
-		return c.checkPath()
+		return c.checkPath(changeMoved)
 	}
 	return nil
 }
 
-// checkPath looks whether the path of the copy leads to the open file.
-func (c *replica) checkPath() error {
+// checkPath looks whether the path of the copy leads to the open file. gone is
+// what has happened if it leads nowhere.
+func (c *replica) checkPath(gone change) error {
 	there, err := c.root.Lstat(c.dataPath())
 	if errors.Is(err, fs.ErrNotExist) {
-		return c.restart(changeMoved)
+		return c.restart(gone)
 	}
 	if err != nil {
 		return err
@@ -115,7 +117,6 @@ func (c *replica) adoptSize(what change, size int64) error {
 	if err := c.settle(); err != nil {
 		return err
 	}
-	c.proveLast()
 	c.suspect = 0 // nobody can tell any more whose bytes they are
 	if err := c.confirm(); err != nil {
 		return err
@@ -123,20 +124,14 @@ func (c *replica) adoptSize(what change, size int64) error {
 	return c.anchor(size, c.changed(what, size))
 }
 
-// adopt is adoptSize for a size that the caller knows and has set.
-func (c *replica) adopt(what change) error {
-	size := c.size
-	return c.adoptSize(what, size)
-}
-
 // anchor starts a new extent at a place of the data file; the source's
-// position stays.
+// position stays. What lies before it proves nothing from now on.
 func (c *replica) anchor(physical int64, entries ...entry) error {
 	c.size = physical
 	if g := c.receiving(); g != nil {
 		entries = append(entries, g, &extentEntry{
 			seq: c.last.seq + 1, epoch: c.epoch, base: c.length, physical: physical,
-			generation: g.number, source: g.position, sum: g.sum,
+			generation: g.number, source: g.position, sum: g.sum, foreign: 1,
 		})
 	}
 	return c.commit(entries...)
@@ -191,6 +186,8 @@ func (c *replica) changed(what change, size int64) *eventEntry {
 		words = fmt.Sprintf("somebody cut the copy from %d bytes to %d; %s", c.size, size, on)
 	case changeGrown:
 		words = fmt.Sprintf("somebody added %d bytes to the copy; %s behind them", size-c.size, on)
+	case changeEdited:
+		words = fmt.Sprintf("somebody changed the end of the copy, which has %d bytes now; %s behind them", size, on)
 	case changeFound:
 		words = fmt.Sprintf("a file of %d bytes stood in the place of the copy; %s at its end", size, on)
 	}

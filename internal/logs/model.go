@@ -49,6 +49,7 @@ type model struct {
 	eventSeq    uint64        // of the newest event
 	arrivals    []arrival     // kept only if keepArrivals
 	lastArrival arrival
+	trusted     int64 // bytes before this base may be somebody else's
 	forgotten   int64 // extents before this base are not remembered
 
 	keepArrivals bool
@@ -142,6 +143,9 @@ func (e *extentEntry) applyTo(m *model) error {
 	m.clip(e.physical)
 	g.position = e.source
 	m.last = *e
+	if e.foreign != 0 {
+		m.trusted = e.base
+	}
 	m.extents = append(m.extents, extent{
 		base: e.base, physical: e.physical, source: e.source, generation: e.generation,
 		file: m.files, have: math.MaxInt64,

@@ -185,13 +185,14 @@ func (att *attachment) frames(o *order) []dtc.Frame {
 		add(dtc.FrameFenced, func(*dtc.Frame) {})
 		return out
 	}
+	if o.wants&wantResumed != 0 && st.pause == "" {
+		add(dtc.FrameResumed, func(f *dtc.Frame) { f.Text = "the monitor can store again" })
+	}
 	if o.wants&wantState != 0 {
 		att.addState(add)
 	}
-	if st.pause != "" {
+	if o.wants&(wantPaused|wantState) != 0 && st.pause != "" {
 		add(dtc.FramePaused, func(f *dtc.Frame) { f.Text = cut(st.pause, dtc.MaxText) })
-	} else if o.wants&wantResumed != 0 {
-		add(dtc.FrameResumed, func(f *dtc.Frame) { f.Text = "the monitor can store again" })
 	}
 	if st.c == nil || !att.stated {
 		return out

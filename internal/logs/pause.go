@@ -177,6 +177,7 @@ func (st *stream) resume() {
 	} else if st.c != nil && st.c.last.seq > 0 {
 		st.owner.nacked[st.c.last.generation] = true
 		st.owner.nack(st.c.last.generation)
+		st.owner.ack(st.c.last.generation)
 	}
 }
 

@@ -48,7 +48,8 @@ type sourceModel struct {
 	stream uint32
 	gaps   int
 	boot   int
-	events int
+
+	touched bool // somebody else changed the copy
 }
 
 type sourceGeneration struct {
@@ -162,7 +163,7 @@ func (m *sourceModel) compare(g *sourceGeneration, s *dtc.GenerationState) {
 		if want := hash(g.content[g.sent-s.MarkerLen : g.sent]); s.Marker != want {
 			m.t.Fatalf("generation %d: marker of %d bytes before %d is wrong", s.Generation, s.MarkerLen, g.sent)
 		}
-	} else if g.sent > g.start && !g.broken {
+	} else if g.sent > g.start && !g.broken && !m.touched {
 		m.t.Fatalf("generation %d: no marker at %d", s.Generation, g.sent)
 	}
 	if s.HeadLen > 0 {
@@ -170,7 +171,7 @@ func (m *sourceModel) compare(g *sourceGeneration, s *dtc.GenerationState) {
 			m.t.Fatalf("generation %d: head of %d bytes is wrong", s.Generation, s.HeadLen)
 		}
 	}
-	if want := min(g.sent-g.start, dtc.HeadSize); !g.broken && s.HeadLen != want {
+	if want := min(g.sent-g.start, dtc.HeadSize); !g.broken && !m.touched && s.HeadLen != want {
 		m.t.Fatalf("generation %d: head of %d bytes, want %d", s.Generation, s.HeadLen, want)
 	}
 }
@@ -267,10 +268,34 @@ func TestModel(t *testing.T) {
 				m.connect()
 			},
 			"power loss": func(rt *rapid.T) { m.t = rt; m.powerLoss(dir) },
+			"foreign":    func(rt *rapid.T) { m.t = rt; m.foreign() },
 			"compact":    func(rt *rapid.T) { m.t = rt; m.compact() },
 			"unload":     func(rt *rapid.T) { m.t = rt; m.unload() },
 		})
 	})
+}
+
+// foreign changes the copy, and has the agent go on.
+func (m *sourceModel) foreign() {
+	path := m.r.path("app.log")
+	if len(m.copy) == 0 {
+		m.t.Skip("no copy yet")
+	}
+	m.touched = true
+	switch rapid.IntRange(0, 2).Draw(m.t, "change") {
+	case 0:
+		m.copy = m.copy[:rapid.IntRange(0, len(m.copy)-1).Draw(m.t, "cut to")]
+		check(m.t, os.Truncate(path, int64(len(m.copy))))
+	case 1:
+		m.copy = append(m.copy, "junk"...)
+		addTo(m.t, path, "junk")
+	case 2:
+		m.copy = nil
+		check(m.t, os.Remove(path))
+	}
+	i, g := m.pick()
+	m.grow(g)
+	m.deliver(i, g.sent, len(g.content))
 }
 
 func (m *sourceModel) open() {

@@ -16,10 +16,15 @@ type piece struct{ source, physical, n int64 }
 // pieces returns where the data file holds a generation, ascending in the
 // source and without overlap. What is missing was never there (a gap), or
 // somebody removed it.
-func (c *replica) pieces(number uint64) []piece {
+func (c *replica) pieces(number uint64) []piece { return c.piecesFrom(number, 0) }
+
+// ownPieces is pieces without those that somebody else may have changed.
+func (c *replica) ownPieces(number uint64) []piece { return c.piecesFrom(number, c.trusted) }
+
+func (c *replica) piecesFrom(number uint64, base int64) []piece {
 	var out []piece
 	for i, x := range c.extents {
-		if x.generation != number {
+		if x.generation != number || x.base < base {
 			continue
 		}
 		end := c.length
@@ -106,7 +111,7 @@ func (c *replica) prove(g *generation) {
 	if headed && marked {
 		return
 	}
-	pieces := c.pieces(g.number)
+	pieces := c.ownPieces(g.number)
 	if !headed {
 		if h := c.proveRange(pieces, g.start, min(g.position, g.start+dtc.HeadSize)); h.len > g.head.len {
 			g.head = h
@@ -150,7 +155,11 @@ func whole(pieces []piece, position int64) int64 {
 
 // proveLast proves the receiving generation while its bytes are still there.
 func (c *replica) proveLast() {
-	if g := c.receiving(); g != nil {
+	g := c.receiving()
+	if g == nil {
+		return
+	}
+	if st, err := statOf(c.data); err == nil && st.size == c.size {
 		c.prove(g)
 	}
 }

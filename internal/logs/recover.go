@@ -97,6 +97,9 @@ func (c *replica) reconcile(s *side, mode trustMode) error {
 	if !c.isFile(key, same) {
 		return c.reconcileOther(st.size)
 	}
+	if st.size >= c.size && !c.endsAsKnown() {
+		return c.adoptSize(changeEdited, st.size)
+	}
 	if same && mode == trust {
 		return c.reconcileSize(&at, st.size)
 	}
@@ -157,24 +160,30 @@ func (c *replica) reconcileOther(size int64) error {
 		return c.record(&bootEntry{boot: c.place.boot, file: key, kept: true})
 	case none:
 		return c.adoptFile(changeFound)
-	case c.looksSame(size):
+	case size == c.size && c.provable() && c.endsAsKnown():
 		return c.adoptFile(changeSame)
 	default:
 		return c.adoptFile(changeReplaced)
 	}
 }
 
-// looksSame tells whether a file ends as the copy does.
-func (c *replica) looksSame(size int64) bool {
+// provable tells whether it is known how the copy ends.
+func (c *replica) provable() bool {
 	g := c.receiving()
-	if g == nil || size != c.size || g.marker.len == 0 || g.markAt != g.position {
-		return false
+	return g != nil && g.marker.len > 0 && g.markAt == g.position
+}
+
+// endsAsKnown tells whether the data file ends as the copy does, as far as
+// that is known.
+func (c *replica) endsAsKnown() bool {
+	// Only what came in the last extent stands before its end as it did in
+	// the source.
+	if !c.provable() || c.length-c.last.base < int64(c.receiving().marker.len) {
+		return true
 	}
-	b := make([]byte, g.marker.len)
-	if _, err := c.data.ReadAt(b, size-int64(len(b))); err != nil {
-		return false
-	}
-	return hash(b) == g.marker.hash
+	b := make([]byte, c.receiving().marker.len)
+	_, err := c.data.ReadAt(b, c.size-int64(len(b)))
+	return err != nil || hash(b) == c.receiving().marker.hash
 }
 
 // reconcileSize is the end after a kill: the page cache has all that was
@@ -232,6 +241,11 @@ func (c *replica) reconcileCrash(size int64, mode trustMode) error {
 	case size < c.size:
 		return c.adoptSize(changeCut, size)
 	case size == c.size:
+		// From now on a change is somebody's, not the power loss's. It is no
+		// harm if that cannot be written yet.
+		if err := c.confirm(); err != nil && !noRoom(err) {
+			return err
+		}
 		return nil
 	case mode == distrust:
 		// The pages look right but may never reach the disk: write them anew.
@@ -264,6 +278,9 @@ func (c *replica) compare(g *generation, data []byte) (int, error) {
 	c.advance(g, data[:same])
 	if same < len(have) {
 		return same, c.cutSuspect()
+	}
+	if c.suspect == 0 {
+		return same, c.confirm()
 	}
 	return same, nil
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"os"
 	"path"
 	"time"
@@ -46,6 +45,7 @@ type place struct {
 	alias  string
 	boot   string // id of this boot of the monitor, "" if unknown
 	now    func() time.Time
+	sync   func(*os.File) error // makes a file's bytes durable
 }
 
 func (p *place) dataPath() string { return path.Join(p.folder, p.alias) }
@@ -99,45 +99,40 @@ func (c *replica) write(g *generation, data []byte) (int, error) {
 	if statErr != nil {
 		return 0, errors.Join(err, statErr)
 	}
-	n := min(max(st.size-c.size, 0), int64(len(data)))
-	if st.size < c.size || st.size > c.size+int64(len(data)) {
-		return c.writeRaced(g, data, st.size)
+	n := st.size - c.size
+	switch {
+	case err == nil && n != int64(len(data)):
+		return len(data), c.writeRaced(g, data, st.size)
+	case n < 0 || n > int64(len(data)):
+		return 0, err // somebody else was there too: loading it anew tells
 	}
 	c.size += n
 	c.advance(g, data[:n])
-	if err == nil && n < int64(len(data)) {
-		err = io.ErrShortWrite
-	}
 	return int(n), err
 }
 
 // writeRaced is the end of a write during which somebody else changed the
 // length of the data file: it finds where the bytes are.
-func (c *replica) writeRaced(g *generation, data []byte, size int64) (int, error) {
+func (c *replica) writeRaced(g *generation, data []byte, size int64) error {
 	n := int64(len(data))
-	what, physical := changeCut, size-n
+	what := changeCut
 	if size > c.size {
 		what = changeGrown
-		if c.holds(c.size, data) {
-			physical = c.size // theirs came after ours
+	}
+	if start := size - n; start >= 0 && start != c.size && c.holds(start, data) {
+		// The change came first.
+		if err := c.adoptSize(what, start); err != nil {
+			return err
 		}
+		c.size = size
+		c.advance(g, data)
+		return nil
 	}
-	if physical < 0 || !c.holds(physical, data) {
-		// They went with the rest: they have been in the copy, so they do not
-		// come again.
-		physical = max(size-n, 0)
-	}
-	c.size = physical
-	if err := c.adopt(what); err != nil {
-		return 0, err
-	}
-	c.size = physical + n
+	// It came behind them, or they went with the rest: then they have been in
+	// the copy all the same, and do not come again.
+	c.size += n
 	c.advance(g, data)
-	if size == c.size {
-		return len(data), nil
-	}
-	c.size = size
-	return len(data), c.adopt(changeGrown)
+	return c.adoptSize(what, size)
 }
 
 // holds tells whether the data file has these bytes at a place.
@@ -203,7 +198,7 @@ func (c *replica) settle() error {
 	if c.data == nil || c.length == c.durableBase() {
 		return nil
 	}
-	if err := syncData(c.data); err != nil {
+	if err := c.place.sync(c.data); err != nil {
 		return &syncError{err}
 	}
 	return nil
@@ -247,7 +242,7 @@ func (c *replica) record(entries ...entry) error {
 // folder if they are new.
 func (c *replica) syncSide() error {
 	length := c.journal
-	if err := syncData(c.side); err != nil {
+	if err := c.place.sync(c.side); err != nil {
 		return &syncError{err}
 	}
 	c.synced = length

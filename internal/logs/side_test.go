@@ -156,7 +156,7 @@ func TestDamagedSideIsRefused(t *testing.T) {
 func TestEntriesRoundTrip(t *testing.T) {
 	from, to := int64(3), int64(-1)
 	at := time.Unix(1_700_000_000, 5)
-	ext := extentEntry{7, 8, 100, 90, 3, 55, 0xdeadbeef}
+	ext := extentEntry{7, 8, 100, 90, 3, 55, 0xdeadbeef, 1}
 	for _, e := range []entry{
 		&headerEntry{formatVersion, "id", "peer", "alias", at},
 		&generation{
@@ -172,7 +172,7 @@ func TestEntriesRoundTrip(t *testing.T) {
 		&toldEntry{9},
 		&markEntry{arrival{100, 1_700_000_000, 1}},
 		&marksEntry{[]arrival{{1, 2, 3}, {10, 20, 1}, {5, 18, 60}}},
-		&summaryEntry{4, 1, 10, []extent{{0, 0, 0, 1, 0, 10}, {10, 10, 5, 3, 1, math.MaxInt64}}, ext},
+		&summaryEntry{4, 1, 10, 20, []extent{{0, 0, 0, 1, 0, 10}, {10, 10, 5, 3, 1, math.MaxInt64}}, ext},
 		&unverifiedEntry{span{1, 9}},
 	} {
 		b := appendRecord(nil, e)

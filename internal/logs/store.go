@@ -43,6 +43,8 @@ type Options struct {
 	Boot   string           // id of this boot of the machine; "": as the system says
 	Now    func() time.Time // nil: [time.Now]
 	Logger *slog.Logger     // nil: silence
+
+	sync func(*os.File) error // what makes a file durable; the tests' alone
 }
 
 // Store holds the copies of followed files under one folder. It is the only
@@ -124,6 +126,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Boot == "" {
 		o.Boot = bootID()
+	}
+	if o.sync == nil {
+		o.sync = syncData
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -274,7 +279,7 @@ func (s *Store) peer(id string) *peerState {
 }
 
 func (s *Store) place(folder, alias string) place {
-	return place{root: s.root, folder: folder, alias: alias, boot: s.opts.Boot, now: s.opts.Now}
+	return place{root: s.root, folder: folder, alias: alias, boot: s.opts.Boot, now: s.opts.Now, sync: s.opts.sync}
 }
 
 // Run makes what arrives durable, tells the events, and looks after streams

@@ -11,6 +11,7 @@ type summaryEntry struct {
 	boots     uint64
 	files     int
 	forgotten int64
+	trusted   int64
 	extents   []extent
 	last      extentEntry // seq 0: there is none
 }
@@ -21,6 +22,7 @@ func (e *summaryEntry) put(b []byte) []byte {
 	b = putUint(b, e.boots)
 	b = putUint(b, uint64(e.files))
 	b = putInt(b, e.forgotten)
+	b = putInt(b, e.trusted)
 	b = putUint(b, uint64(len(e.extents)))
 	for _, x := range e.extents {
 		b = putInt(b, x.base)
@@ -37,7 +39,7 @@ func (e *summaryEntry) put(b []byte) []byte {
 }
 
 func readSummary(d *decoder) *summaryEntry {
-	e := &summaryEntry{boots: d.uint(), files: readCount(d), forgotten: d.position()}
+	e := &summaryEntry{boots: d.uint(), files: readCount(d), forgotten: d.position(), trusted: d.position()}
 	n := d.uint()
 	if n > maxExtents || n > uint64(len(d.b)) {
 		d.fail()
@@ -80,7 +82,7 @@ func (e *summaryEntry) applyTo(m *model) error {
 	if (len(e.extents) == 0) != (e.last.seq == 0) || e.last.base > maxPosition || e.last.physical > maxPosition || e.last.source > maxPosition {
 		return errRecord
 	}
-	m.boots, m.files, m.forgotten = e.boots, e.files, e.forgotten
+	m.boots, m.files, m.forgotten, m.trusted = e.boots, e.files, e.forgotten, e.trusted
 	m.extents = e.extents
 	m.last = e.last
 	return nil
@@ -92,7 +94,7 @@ func (m *model) compact(now int64) []entry {
 	boot := m.boot
 	out := []entry{
 		&m.header, &boot,
-		&summaryEntry{m.boots, m.files, m.forgotten, m.extents, m.last},
+		&summaryEntry{m.boots, m.files, m.forgotten, m.trusted, m.extents, m.last},
 	}
 	for _, g := range m.generations {
 		out = append(out, g)

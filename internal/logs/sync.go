@@ -157,7 +157,7 @@ func (c *replica) sync(lock unlocker) error {
 	data, side := c.data, c.side
 	if data != nil && m.base != c.durableBase() {
 		lock.Unlock()
-		err := syncData(data)
+		err := c.place.sync(data)
 		lock.Lock()
 		if err != nil {
 			return &syncError{err}
@@ -170,7 +170,7 @@ func (c *replica) sync(lock unlocker) error {
 	}
 	length, fresh := c.journal, c.fresh
 	lock.Unlock()
-	err := syncData(side)
+	err := c.place.sync(side)
 	if err == nil && fresh {
 		err = syncDir(c.root, c.folder)
 	}

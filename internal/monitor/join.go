@@ -2,9 +2,11 @@ package monitor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 
 	"dtc"
 	"dtc/internal/config"
@@ -23,10 +25,15 @@ func (m *Monitor) dialHost(h fleet.Host) *wire.Client {
 func (m *Monitor) join(_ context.Context, remote netip.Addr, req wire.JoinRequest) (wire.JoinReply, error) {
 	m.reloading.Lock()
 	defer m.reloading.Unlock()
+	if req.Listen.IsValid() {
+		if req.Listen.Port() == 0 {
+			return wire.JoinReply{}, &dtc.Error{Kind: dtc.KindInvalid, Err: errors.New("the listen address has no port")}
+		}
+		req.Listen = netip.AddrPortFrom(req.Listen.Addr().Unmap(), req.Listen.Port())
+	}
 	grant, err := m.authority.Redeem(req.Token, remote, req.CSR, req.Listen)
 	if err != nil {
-		m.log.Warn("a join was refused", "from", remote, "error", err)
-		return wire.JoinReply{}, err
+		return wire.JoinReply{}, err // the server logs it, within bounds
 	}
 	m.log.Info("an agent joined", "name", grant.Name, "from", remote, "id", grant.ID)
 	if grant.Rejoined {
@@ -44,10 +51,14 @@ func (m *Monitor) join(_ context.Context, remote netip.Addr, req wire.JoinReques
 // tellRejoined records that an agent came again with its old key.
 func (m *Monitor) tellRejoined(ips []netip.Addr, name, id string) {
 	folder, err := m.folder(dtc.Peer{ID: id, Role: dtc.RoleAgent, IPs: ips})
+	list := make([]string, len(ips))
+	for i, ip := range ips {
+		list[i] = ip.String()
+	}
 	if err == nil {
 		err = m.record(folder, dtc.Event{
 			Host: name, Address: ips[0].String(), Kind: dtc.EventHost, State: dtc.StateRejoined,
-			Reason: fmt.Sprintf("the agent joined again with its old key, now with the ips %s; its copies stay in their folder", ips),
+			Reason: fmt.Sprintf("the agent joined again with its old key, now for %s; its copies stay in their folder", strings.Join(list, ", ")),
 		})
 	}
 	if err != nil {
@@ -58,21 +69,43 @@ func (m *Monitor) tellRejoined(ips []netip.Addr, name, id string) {
 // addHost puts a host into monitor.xml and applies it. A host that is there
 // under the same name (or its former one) at another address has moved.
 func (m *Monitor) addHost(h config.Host, former string) error {
-	cfg, _ := m.config()
+	cfg, err := m.opts.Load()
+	if err != nil {
+		return err
+	}
+	moved := ""
 	for _, old := range cfg.Hosts {
 		switch {
 		case old.Address == h.Address:
-			return nil // joined before; what the operator wrote stays
-		case old.Name == h.Name || (former != "" && old.Name == former):
-			if _, err := config.RemoveHost(m.opts.ConfigPath, old.Name); err != nil {
-				return err
-			}
-			old.Name, old.Address = h.Name, h.Address
-			h = old
+			_, err := m.reload() // what the operator wrote there stays
+			return err
+		case old.Name == h.Name, former != "" && old.Name == former && moved == "":
+			moved = old.Name
 		}
 	}
-	if err := config.AddHost(m.opts.ConfigPath, h); err != nil {
+	if moved == "" {
+		err = config.AddHost(m.opts.ConfigPath, h)
+	} else {
+		err = m.moveHost(moved, h)
+	}
+	if err != nil {
 		return err
 	}
-	return m.reload()
+	_, err = m.reload()
+	return err
+}
+
+// moveHost gives a host of monitor.xml its new name and address. All else that
+// is said of it stays, and so does the host if that fails.
+func (m *Monitor) moveHost(name string, to config.Host) error {
+	old, err := config.RemoveHost(m.opts.ConfigPath, name)
+	if err != nil {
+		return err
+	}
+	moved := old
+	moved.Name, moved.Address = to.Name, to.Address
+	if err := config.AddHost(m.opts.ConfigPath, moved); err != nil {
+		return errors.Join(err, config.AddHost(m.opts.ConfigPath, old))
+	}
+	return nil
 }

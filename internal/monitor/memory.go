@@ -18,10 +18,10 @@ func (w *hostWatch) recall() {
 	}
 }
 
-// recallDeaths takes out of the memory whose end stands in the process log: the
-// memory is written a moment after the log, and the monitor may have been
-// killed in that moment.
-func (m *Monitor) recallDeaths(ctx context.Context) error {
+// recallEvents brings the memory up to what stands in the process logs: it is
+// written a moment after them, and the monitor may have been killed in that
+// moment.
+func (m *Monitor) recallEvents(ctx context.Context) error {
 	since := m.memory.Written()
 	if since.IsZero() {
 		return nil
@@ -30,19 +30,24 @@ func (m *Monitor) recallDeaths(ctx context.Context) error {
 		address string
 		pid     int
 	}
-	dead := map[process]bool{}
+	dead, state := map[process]bool{}, map[string]dtc.State{}
 	filter := events.Filter{Since: since.Add(-time.Minute)} // clocks of files and of lines differ a little
 	err := events.Read(ctx, filepath.Join(m.opts.Home, "logs"), filter, func(e dtc.Event) error {
-		switch e.State {
-		case dtc.StateDead:
+		switch {
+		case e.State == dtc.StateDead:
 			dead[process{e.Address, e.PID}] = true
-		case dtc.StateAlive:
+		case e.State == dtc.StateAlive:
 			delete(dead, process{e.Address, e.PID})
+		case e.State == dtc.StateReachable, e.State == dtc.StateUnreachable:
+			state[e.Address] = e.State
 		}
 		return nil
 	})
 	for p := range dead {
 		m.memory.DropProcess(p.address, p.pid)
+	}
+	for address, s := range state {
+		m.memory.SetState(address, m.memory.Host(address).Boot, s)
 	}
 	return err
 }

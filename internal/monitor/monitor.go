@@ -7,9 +7,9 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -49,7 +49,7 @@ type Monitor struct {
 	opts      Options
 	log       *slog.Logger
 	creds     *ca.Credentials
-	authority *ca.Authority // nil without the CA's key: nobody can join then
+	authority *ca.Authority
 	events    *events.Store
 	memory    *events.Memory
 	logs      *logs.Store // nil without PartLog
@@ -63,6 +63,7 @@ type Monitor struct {
 	cfg     config.Monitor // guarded by mu
 	changed chan struct{}  // guarded by mu; closed when cfg is replaced
 	server  *wire.Server   // guarded by mu; nil while nothing listens
+	attempt *attempt       // guarded by mu; to listen on cfg.LocalHost
 }
 
 // New prepares the service. It fails where nothing could work: no certificate,
@@ -85,6 +86,7 @@ func New(opts Options) (*Monitor, error) {
 		run:       newRunID(),
 		cfg:       opts.Config,
 		changed:   make(chan struct{}),
+		attempt:   newAttempt(),
 	}
 	m.fleet = fleet.New(m.dialHost)
 	dir = filepath.Join(opts.Home, "logs")
@@ -113,17 +115,17 @@ func New(opts Options) (*Monitor, error) {
 // newRunID returns an id that no other run of a monitor has.
 func newRunID() string {
 	var b [8]byte
-	rand.Read(b[:]) //nolint:errcheck // crypto/rand.Read never returns an error
+	_, _ = rand.Read(b[:]) // never fails: see crypto/rand
 	return hex.EncodeToString(b[:])
 }
 
 // Run runs the service until ctx is done or a part of it fails for good.
 func (m *Monitor) Run(ctx context.Context) error {
-	defer m.close()
-	for _, w := range m.creds.Warnings(time.Now()) {
-		m.log.Warn("certificate ends soon", "detail", w)
+	defer m.close(ctx)
+	if err := m.alone(ctx); err != nil {
+		return err
 	}
-	actors := []func(context.Context) error{m.control, m.listen}
+	actors := []func(context.Context) error{m.control, m.listen, m.warn, m.events.Run}
 	if m.has(PartProcess) {
 		actors = append(actors, m.watchHosts, m.memory.Run)
 	}
@@ -137,8 +139,35 @@ func (m *Monitor) Run(ctx context.Context) error {
 	return err
 }
 
-func (m *Monitor) close() {
+// warnEvery is how often the ends of certificates are looked at.
+const warnEvery = 24 * time.Hour
+
+// warn tells of the own certificates and of the agents' that end soon.
+func (m *Monitor) warn(ctx context.Context) error {
+	for {
+		now := time.Now()
+		for _, w := range m.creds.Warnings(now) {
+			m.log.Warn("certificate ends soon", "detail", w)
+		}
+		for _, r := range m.authority.Issued() {
+			if left := r.Expires.Sub(now); r.Role == dtc.RoleAgent && r.Valid(now) && left < 30*24*time.Hour {
+				m.log.Warn("an agent's certificate ends soon: let it join again", "name", r.Name, "ends", r.Expires)
+			}
+		}
+		if !wait(ctx, warnEvery) {
+			return nil
+		}
+	}
+}
+
+func (m *Monitor) close(ctx context.Context) {
 	m.fleet.Close()
+	// What the watches noted while the memory was being written for the last time.
+	done, cancel := context.WithCancel(ctx)
+	cancel()
+	if err := m.memory.Run(done); err != nil {
+		m.log.Error("remember the state of the hosts", "error", err)
+	}
 	if m.logs != nil {
 		if err := m.logs.Close(); err != nil {
 			m.log.Error("close the copies", "error", err)
@@ -153,33 +182,46 @@ func (m *Monitor) has(part string) bool {
 	return len(m.opts.Parts) == 0 || slices.Contains(m.opts.Parts, part)
 }
 
-// Reload reads the configuration again and applies all of it. On an error the
-// running configuration stays.
-func (m *Monitor) Reload() error {
+// Reload reads the configuration again and applies all of it. On an error of
+// the file the running configuration stays. It returns when the new local_host
+// is listened on; that this cannot be is an error too, but all else is applied,
+// and it is tried again.
+func (m *Monitor) Reload(ctx context.Context) error {
 	m.reloading.Lock()
-	defer m.reloading.Unlock()
-	return m.reload()
+	attempt, err := m.reload()
+	m.reloading.Unlock()
+	if err != nil || attempt == nil {
+		return err
+	}
+	return attempt.wait(ctx)
 }
 
-// reload is Reload for a caller that holds m.reloading.
-func (m *Monitor) reload() error {
-	// First what protects the fleet: a mistake in the configuration must not
-	// keep a revoked agent in.
-	if err := m.authority.Reload(); err != nil {
-		return err
-	}
-	m.dropRevoked()
-	cfg, err := m.opts.Load()
-	if err != nil {
-		return err
-	}
+// reload is Reload for a caller that holds m.reloading. It does not wait for
+// the new local_host, but returns the attempt; nil if it is the old one.
+func (m *Monitor) reload() (*attempt, error) {
+	cfg, configErr := m.opts.Load()
 	m.mu.Lock()
-	m.cfg = cfg
-	close(m.changed)
-	m.changed = make(chan struct{})
+	before := m.cfg.Hosts
+	var moving *attempt
+	if configErr == nil {
+		if cfg.LocalHost != m.cfg.LocalHost {
+			moving = newAttempt()
+			m.attempt = moving
+		}
+		m.cfg = cfg
+		close(m.changed)
+		m.changed = make(chan struct{})
+	}
 	m.mu.Unlock()
+	// A mistake in the configuration must not keep a revoked agent in.
+	if err := m.trust(before); err != nil {
+		return moving, errors.Join(configErr, err)
+	}
+	if configErr != nil {
+		return nil, fmt.Errorf("%w\nreload: the running configuration stays", configErr)
+	}
 	m.log.Info("configuration applied", "hosts", len(cfg.Hosts))
-	return nil
+	return moving, nil
 }
 
 // config returns the configuration in force and a channel that is closed when
@@ -194,8 +236,12 @@ func (m *Monitor) config() (config.Monitor, <-chan struct{}) {
 // same.
 func (m *Monitor) revoked(peer dtc.Peer) bool { return !m.authority.Valid(peer) }
 
-// dropRevoked closes what revoked agents still have open.
-func (m *Monitor) dropRevoked() {
+// trust takes up what the register says of certificates now, and closes what
+// revoked agents still have open.
+func (m *Monitor) trust(hosts []config.Host) error {
+	if err := m.authority.Reload(); err != nil {
+		return err
+	}
 	m.mu.Lock()
 	srv := m.server
 	m.mu.Unlock()
@@ -206,90 +252,23 @@ func (m *Monitor) dropRevoked() {
 	state := map[netip.Addr]bool{} // of each ip: whether a valid certificate has it
 	for _, r := range m.authority.Issued() {
 		for _, ip := range r.IPs {
-			state[ip] = state[ip] || r.Valid(now)
+			state[ip] = state[ip] || r.Role == dtc.RoleAgent && r.Valid(now)
 		}
 	}
-	cfg, _ := m.config()
-	for _, h := range cfg.Hosts {
+	for _, h := range hosts {
 		if valid, known := state[h.Address.Addr()]; known && !valid {
 			m.fleet.Forget(h.Address)
-		}
-	}
-}
-
-// listen receives logs and joins on local_host, whatever that is at the moment.
-func (m *Monitor) listen(ctx context.Context) error {
-	for first := true; ctx.Err() == nil; first = false {
-		cfg, changed := m.config()
-		if err := m.listenOn(ctx, cfg.LocalHost, changed); err != nil {
-			if first {
-				return err
-			}
-			// The old address is gone already: stay up, and take the new one
-			// as soon as it is to be had.
-			m.log.Error("cannot listen", "error", err)
-			if !wait(ctx, time.Second, nil) {
-				return nil
-			}
 		}
 	}
 	return nil
 }
 
-// listenOn serves at one address until the configuration names another.
-func (m *Monitor) listenOn(ctx context.Context, at netip.AddrPort, changed <-chan struct{}) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	moved := func(ctx context.Context) error { // ends when local_host changes
-		for cfg := (config.Monitor{LocalHost: at}); cfg.LocalHost == at; {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-changed:
-			}
-			cfg, changed = m.config()
-		}
-		return nil
-	}
-	if !at.IsValid() {
-		return moved(ctx)
-	}
-	var lc net.ListenConfig
-	ln, err := lc.Listen(ctx, "tcp", at.String())
-	if err != nil {
-		return fmt.Errorf("listen on local_host %s: %w", at, err)
-	}
-	m.log.Info("listening", "address", ln.Addr().String())
-	srv := &wire.Server{
-		TLS:      m.creds.ServerTLS(m.revoked, wire.ProtoJoin, wire.ProtoRPC, wire.ProtoLog),
-		Identify: ca.Identify,
-		Join:     m.join,
-		Denied:   m.denied,
-		Logger:   m.log,
-	}
-	if m.logs != nil {
-		srv.Log = func(ctx context.Context, peer dtc.Peer, link *wire.Link) error {
-			return m.logs.Serve(ctx, peer, link)
-		}
-	}
-	m.setServer(srv)
-	defer m.setServer(nil)
-	return supervise.Run(ctx, moved, func(ctx context.Context) error { return srv.Serve(ctx, ln) })
-}
-
-func (m *Monitor) setServer(srv *wire.Server) {
-	m.mu.Lock()
-	m.server = srv
-	m.mu.Unlock()
-}
-
-// wait waits for d, or less if wake comes, and reports whether ctx is good.
-func wait(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
+// wait waits for d and reports whether ctx is good.
+func wait(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
-	case <-wake:
 	case <-ctx.Done():
 	}
 	return ctx.Err() == nil

@@ -3,6 +3,7 @@ package monitor
 import (
 	"context"
 	"net/netip"
+	"reflect"
 	"sync"
 	"time"
 
@@ -19,30 +20,29 @@ func (m *Monitor) watchHosts(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	if err := m.recallDeaths(ctx); err != nil && ctx.Err() == nil {
+	if err := m.recallEvents(ctx); err != nil && ctx.Err() == nil {
 		m.log.Error("read the process logs; an end may be told twice", "error", err)
 	}
 	running := map[netip.AddrPort]*hostWatch{}
 	for {
 		cfg, changed := m.config()
-		wanted := map[netip.AddrPort]bool{}
+		wanted := map[netip.AddrPort]config.Host{}
 		for _, h := range cfg.Hosts {
-			wanted[h.Address] = true
-			if w := running[h.Address]; w != nil {
+			wanted[h.Address] = h
+		}
+		m.dropHosts(running, wanted)
+		for at, h := range wanted {
+			if w := running[at]; w != nil {
 				w.update(h)
 				continue
 			}
 			hostCtx, stop := context.WithCancel(ctx)
-			w := &hostWatch{m: m, stop: stop, host: h, changed: make(chan struct{}), targets: map[int]*target{}}
-			w.recall()
-			running[h.Address] = w
-			wg.Go(func() { w.run(hostCtx) })
-		}
-		for at, w := range running {
-			if !wanted[at] {
-				w.stop()
-				delete(running, at)
-			}
+			w := newHostWatch(m, h, stop)
+			running[at] = w
+			wg.Go(func() {
+				defer close(w.done)
+				w.run(hostCtx)
+			})
 		}
 		select {
 		case <-ctx.Done():
@@ -50,6 +50,28 @@ func (m *Monitor) watchHosts(ctx context.Context) error {
 		case <-changed:
 		}
 	}
+}
+
+// dropHosts ends the watches of hosts that are no longer wanted, and forgets
+// what was known of them: who comes back is watched from new.
+func (m *Monitor) dropHosts(running map[netip.AddrPort]*hostWatch, wanted map[netip.AddrPort]config.Host) {
+	var gone []netip.AddrPort
+	for at, w := range running {
+		if _, ok := wanted[at]; !ok {
+			w.stop()
+			gone = append(gone, at)
+		}
+	}
+	for _, at := range gone {
+		<-running[at].done
+		delete(running, at)
+		m.fleet.Forget(at)
+	}
+	m.memory.Forget(func(address string) bool {
+		at, err := netip.ParseAddrPort(address)
+		_, ok := wanted[at]
+		return err == nil && ok
+	})
 }
 
 // target is what the monitor knows of one watched pid.
@@ -65,6 +87,13 @@ type target struct {
 type hostWatch struct {
 	m    *Monitor
 	stop context.CancelFunc
+	done chan struct{} // closed when run is over
+
+	checked time.Time // of the last routine check; of the routine alone
+
+	// writing is held while a sighting is looked at and written: the watch and
+	// the routine check see the same processes. It comes before mu.
+	writing sync.Mutex
 
 	mu      sync.Mutex
 	host    config.Host     // guarded by mu
@@ -74,9 +103,25 @@ type hostWatch struct {
 	boot    string          // guarded by mu; of the host, "" if not known yet
 }
 
+func newHostWatch(m *Monitor, h config.Host, stop context.CancelFunc) *hostWatch {
+	w := &hostWatch{
+		m: m, stop: stop, done: make(chan struct{}), checked: time.Now(),
+		host: h, changed: make(chan struct{}), targets: map[int]*target{},
+	}
+	w.recall()
+	return w
+}
+
+// update takes up what the configuration says of the host now. Where that is
+// the same, the watch goes on undisturbed.
 func (w *hostWatch) update(h config.Host) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	before := w.host
+	before.Line = h.Line
+	if reflect.DeepEqual(before, h) {
+		return
+	}
 	w.host = h
 	close(w.changed)
 	w.changed = make(chan struct{})
@@ -95,7 +140,9 @@ func (w *hostWatch) run(ctx context.Context) {
 
 // up watches over one connection until that breaks or ctx is done.
 func (w *hostWatch) up(ctx context.Context, client *wire.Client, info dtc.Info) error {
-	w.found(info)
+	if err := w.found(info); err != nil {
+		return err
+	}
 	for ctx.Err() == nil {
 		h, changed := w.current()
 		acks := newAcks(w.m, client, config.FolderName(h.Address.Addr()))
@@ -145,43 +192,54 @@ func (w *hostWatch) wanted(pids []int) []dtc.WatchTarget {
 		}
 	}
 	for pid := range w.targets {
-		if !configured[pid] {
-			delete(w.targets, pid) // watched from new if it comes back
+		if !configured[pid] { // watched from new if it comes back
+			delete(w.targets, pid)
+			w.m.memory.DropProcess(w.host.Address.String(), pid)
 		}
 	}
 	return list
 }
 
-// routine asks for every watched process at each detect_interval_time.
+// settle is how long a watch is given to begin before a routine check that is
+// due asks for its processes.
+const settle = time.Second
+
+// routine asks for every watched process at each detect_interval_time. Neither
+// a lost connection nor a reload puts the next check off.
 func (w *hostWatch) routine(ctx context.Context, client *wire.Client) error {
 	h, _ := w.current()
-	tick := time.NewTicker(h.DetectInterval)
-	defer tick.Stop()
 	for {
-		select {
-		case <-ctx.Done():
+		if !wait(ctx, max(settle, time.Until(w.checked.Add(h.DetectInterval)))) {
 			return nil
-		case <-tick.C:
 		}
-		var pids []int
-		for _, t := range w.wanted(h.PIDs) {
-			pids = append(pids, t.PID)
-		}
-		if len(pids) == 0 {
-			continue
-		}
-		callCtx, cancel := context.WithTimeout(ctx, 10*time.Second)
-		seen, err := client.Check(callCtx, pids)
-		cancel()
-		if err != nil {
+		w.checked = time.Now()
+		if err := w.checkAll(ctx, client, h.PIDs); err != nil {
 			return err
 		}
-		for _, s := range seen {
-			if err := w.saw(s, check{routine: true}); err != nil {
-				return err
-			}
+	}
+}
+
+// checkAll does one routine check.
+func (w *hostWatch) checkAll(ctx context.Context, client *wire.Client, configured []int) error {
+	var pids []int
+	for _, t := range w.wanted(configured) {
+		pids = append(pids, t.PID)
+	}
+	if len(pids) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	seen, err := client.Check(ctx, pids)
+	if err != nil {
+		return err
+	}
+	for _, s := range seen {
+		if err := w.saw(s, check{routine: true}); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 // check tells how a sighting came about.
@@ -189,6 +247,8 @@ type check struct{ routine bool }
 
 // saw writes a sighting to the process log, unless it says nothing new.
 func (w *hostWatch) saw(s dtc.Sighting, how check) error {
+	w.writing.Lock()
+	defer w.writing.Unlock()
 	now := time.Now()
 	w.mu.Lock()
 	h := w.host
@@ -236,20 +296,27 @@ func (w *hostWatch) saw(s dtc.Sighting, how check) error {
 
 // found notes that the agent answers: that it can be asked again, and whether
 // its host has rebooted since.
-func (w *hostWatch) found(info dtc.Info) {
+func (w *hostWatch) found(info dtc.Info) error {
 	w.mu.Lock()
 	h, down, boot := w.host, w.down, w.boot
-	w.down, w.boot = false, info.Boot
 	w.mu.Unlock()
 	if down {
-		w.tell(h, dtc.StateReachable, "")
+		if err := w.tell(h, dtc.StateReachable, ""); err != nil {
+			return err
+		}
 	}
 	if boot != "" && boot != info.Boot {
-		w.tell(h, dtc.StateRebooted, "the host has started anew since it was last asked")
+		if err := w.tell(h, dtc.StateRebooted, "the host has started anew since it was last asked"); err != nil {
+			return err
+		}
 	}
+	w.mu.Lock()
+	w.down, w.boot = false, info.Boot
+	w.mu.Unlock()
 	if down || boot != info.Boot {
 		w.rememberState()
 	}
+	return nil
 }
 
 // lost notes that the agent cannot be asked. It is one line, whatever the
@@ -257,15 +324,17 @@ func (w *hostWatch) found(info dtc.Info) {
 func (w *hostWatch) lost(err error) {
 	w.mu.Lock()
 	h, down := w.host, w.down
+	w.mu.Unlock()
+	if down || w.tell(h, dtc.StateUnreachable, dtc.KindOf(err).String()+": "+err.Error()) != nil {
+		return // what is not written has not been told: reachable will not be, either
+	}
+	w.mu.Lock()
 	w.down = true
 	w.mu.Unlock()
-	if !down {
-		w.tell(h, dtc.StateUnreachable, dtc.KindOf(err).String()+": "+err.Error())
-		w.rememberState()
-	}
+	w.rememberState()
 }
 
-func (w *hostWatch) tell(h config.Host, state dtc.State, reason string) {
+func (w *hostWatch) tell(h config.Host, state dtc.State, reason string) error {
 	w.m.log.Info("host", "name", h.Name, "address", h.Address, "state", string(state), "reason", reason)
 	err := w.m.record(config.FolderName(h.Address.Addr()), dtc.Event{
 		Time: time.Now(), Host: h.Name, Address: h.Address.String(),
@@ -274,4 +343,5 @@ func (w *hostWatch) tell(h config.Host, state dtc.State, reason string) {
 	if err != nil {
 		w.m.log.Error("record an event", "host", h.Name, "state", string(state), "error", err)
 	}
+	return err
 }

@@ -131,8 +131,11 @@ func (s *source) run(stop *atomic.Bool) {
 				s.write(s.rnd.IntN(500))
 			}
 			s.done[3]++
-		case k < 37 && s.how != "rename" && s.caughtUp():
+		case k < 37 && s.how != "rename":
 			// An incarnation that nobody ever saw cannot be found again in its copy.
+			if s.write(100); !s.caughtUp() {
+				continue
+			}
 			s.write(s.rnd.IntN(100_000))
 			time.Sleep(time.Duration(s.rnd.IntN(20)) * time.Millisecond)
 			s.copyTruncate()

@@ -219,7 +219,9 @@ func (m *matching) bind(r *remote, g *follow.Generation) error {
 	low := probe.Low
 	if low > r.Start && low < r.Position && !m.st.refuted[r.Generation] && !g.Copy {
 		// Perhaps it only lost its end. The monitor is asked, in the next turn.
-		g.Assume(r.GenerationState)
+		if g.Mark.Length == 0 || g.Position() < r.Position {
+			g.Assume(r.GenerationState)
+		}
 		g.Low, m.doubt = low, true
 		m.continueIn(r, sh)
 		return nil
@@ -283,11 +285,6 @@ func (m *matching) findRotated() error {
 		}
 	}
 	m.takeNewer(&family, last)
-	for _, mem := range family.Members {
-		if mem.File != nil {
-			st.chain.Ignore(mem)
-		}
-	}
 	return nil
 }
 
@@ -352,7 +349,7 @@ func (m *matching) takeNewer(family *follow.Family, last int) {
 	next := m.firstNew()
 	for i := range family.Members {
 		mem := &family.Members[i]
-		if mem.File == nil || mem.Name == mem.Base || m.newest(mem.ID) != nil {
+		if mem.File == nil || mem.Name == mem.Base || m.newest(mem.ID) != nil || !m.st.chain.Stranger(mem.ID) {
 			continue
 		}
 		later := i > last
@@ -369,7 +366,7 @@ func (m *matching) takeNewer(family *follow.Family, last int) {
 // isCopy reports whether a file is a copy of something that the monitor has.
 func (m *matching) isCopy(mem *follow.Member) bool {
 	return slices.ContainsFunc(m.remotes, func(r remote) bool {
-		return m.x.reader.Proves(mem.File, r.GenerationState)
+		return m.x.reader.ProvesLong(mem.File, r.GenerationState)
 	})
 }
 

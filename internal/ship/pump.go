@@ -207,8 +207,10 @@ func (x *session) cut(st *stream, sh *shipment) error {
 			return nil
 		}
 	}
-	x.log.Info("a followed file was truncated or rewritten", "path", st.path, "alias", st.alias, "position", sh.Position())
+	position := sh.Position()
 	st.chain.Cut(x.reader, sh.Generation)
+	x.log.Info("a followed file was truncated or rewritten",
+		"path", st.path, "alias", st.alias, "position", position, "in_copy", sh.Left(), "found", sh.File != nil)
 	return nil
 }
 

@@ -224,7 +224,7 @@ func (l *loop) prove(st *stream) bool {
 	changed := false
 	for i := 0; i < len(st.chain.Generations); i++ {
 		g := st.chain.Generations[i]
-		if g.File == nil || g.Copy {
+		if g.File == nil || g.Copy || g.Doubtful() {
 			continue
 		}
 		seen := g.Seen

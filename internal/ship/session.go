@@ -226,7 +226,7 @@ func (x *session) pull() {
 	x.queue = nil
 	x.mu.Unlock()
 	for _, st := range queue {
-		st.queued.Store(false)
+		st.queued.CompareAndSwap(x, nil)
 		if !slices.Contains(x.bulk, st) {
 			x.small = append(x.small, st)
 		}
@@ -266,7 +266,7 @@ func (x *session) dueAt(t time.Time) {
 
 // enqueue asks for a turn of st. It may be called by anyone.
 func (x *session) enqueue(st *stream) {
-	if st.queued.Swap(true) {
+	if st.queued.Swap(x) == x {
 		return
 	}
 	x.mu.Lock()
@@ -354,7 +354,6 @@ func (x *session) detach() {
 		if st.session == x {
 			st.grant = grant{}
 		}
-		st.queued.Store(false)
 		st.mu.Unlock()
 	}
 }

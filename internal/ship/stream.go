@@ -18,11 +18,11 @@ type stream struct {
 
 	fromEnd bool // copied from the end if the monitor has nothing of it
 
-	places  [][2]string  // folders and names that it is found by; guarded by Shipper.mu
-	queued  atomic.Bool  // it waits in the session's queue
-	polled  atomic.Bool  // its changes are not told: it must be looked at often
-	named   atomic.Bool  // files were let go that still had names
-	touched atomic.Int64 // when something was last seen to change, ns since 1970
+	places  [][2]string             // folders and names that it is found by; guarded by Shipper.mu
+	queued  atomic.Pointer[session] // in whose queue it is
+	polled  atomic.Bool             // its changes are not told: it must be looked at often
+	named   atomic.Bool             // files were let go that still had names
+	touched atomic.Int64            // when something was last seen to change, ns since 1970
 
 	mu        sync.Mutex // guards all below; never held while waiting for the network
 	chain     *follow.Chain

@@ -26,12 +26,12 @@ import (
 // world is an agent's ship and a monitor's logs in one process, with files to
 // follow and a record of what was written to them.
 type world struct {
-	t     *testing.T
-	root  string
-	src   string // folder of the sources
-	files []File
-	peer  dtc.Peer
-	log   *slog.Logger
+	t      *testing.T
+	root   string
+	src    string // folder of the sources
+	files  []File
+	peer   dtc.Peer
+	log    *slog.Logger
 	logged *lockedBuffer
 
 	store     *logs.Store

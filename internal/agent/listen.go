@@ -1,0 +1,135 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"dtc"
+	"dtc/internal/ca"
+	"dtc/internal/config"
+	"dtc/internal/wire"
+)
+
+// service answers the questions of a monitor: what each of the agent's parts
+// has of the interface.
+type service struct{ a *Agent }
+
+var _ wire.Agent = service{}
+
+func (s service) Info(context.Context) (dtc.Info, error) { return s.a.info, nil }
+
+func (s service) Get(ctx context.Context, q dtc.Query, emit func(*dtc.Report) error) error {
+	defer s.a.noteAsked()
+	return s.a.status.Get(ctx, q, emit)
+}
+
+func (s service) Watch(ctx context.Context, asker string, targets []dtc.WatchTarget, emit func(dtc.Sighting) error) error {
+	return s.a.watcher.Watch(ctx, asker, targets, emit)
+}
+
+func (s service) Check(ctx context.Context, asker string, pids []int) ([]dtc.Sighting, error) {
+	return s.a.watcher.Check(ctx, asker, pids)
+}
+
+func (s service) Acknowledge(ctx context.Context, asker, run string, number uint64) error {
+	return s.a.watcher.Acknowledge(ctx, asker, run, number)
+}
+
+// attemptTime is how long a reload waits for the new local_host: the old
+// listener's connections need up to three seconds to end.
+const attemptTime = 5 * time.Second
+
+// attempt is the first try to listen on a local_host.
+type attempt struct {
+	done chan struct{}
+	err  error // written before done is closed
+}
+
+func newAttempt() *attempt { return &attempt{done: make(chan struct{})} }
+
+// wait returns how the attempt ended. Where that takes long it is no failure:
+// the log tells the rest.
+func (t *attempt) wait(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, attemptTime)
+	defer cancel()
+	select {
+	case <-t.done:
+		if t.err != nil {
+			return fmt.Errorf("%w\nreload: all else is applied, and this is tried again", t.err)
+		}
+		return nil
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// attempted notes how listening at an address went.
+func (a *Agent) attempted(at netip.AddrPort, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.cfg.LocalHost != at {
+		return
+	}
+	select {
+	case <-a.attempt.done:
+	default:
+		a.attempt.err = err
+		close(a.attempt.done)
+	}
+}
+
+// listen answers on local_host, whatever that is at the moment.
+func (a *Agent) listen(ctx context.Context) error {
+	first := true
+	return a.eachConfig(ctx, func(c config.Agent) netip.AddrPort { return c.LocalHost }, func(ctx context.Context, at netip.AddrPort) error {
+		started := first
+		first = false
+		if !at.IsValid() {
+			a.attempted(at, nil)
+			return nil // only ships logs
+		}
+		for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
+			var lc net.ListenConfig
+			ln, err := lc.Listen(ctx, "tcp", at.String())
+			if err == nil {
+				a.attempted(at, nil)
+				return a.serve(ctx, ln)
+			}
+			if ctx.Err() != nil {
+				return nil
+			}
+			err = fmt.Errorf("listen on local_host: %w; set another in agent.xml, or end what has it", err)
+			a.attempted(at, err)
+			if started {
+				return err
+			}
+			// After a reload the old address is gone already: the agent
+			// stays up and takes the new one as soon as it can.
+			a.log.Error("nobody can ask this agent, trying again", "error", err)
+			if !sleep(ctx, wait) {
+				return nil
+			}
+		}
+	})
+}
+
+func (a *Agent) serve(ctx context.Context, ln net.Listener) error {
+	a.log.Info("listening", "address", ln.Addr().String())
+	srv := &wire.Server{
+		TLS:      a.creds.ServerTLS(nil, "", wire.ProtoRPC),
+		Identify: ca.Identify,
+		Agent:    service{a},
+		Denied: func(peer dtc.Peer, what string) {
+			a.log.Warn("refused", "peer", peer.ID, "role", string(peer.Role), "what", what)
+		},
+		Logger: a.log,
+	}
+	err := srv.Serve(ctx, ln)
+	if ctx.Err() != nil {
+		return nil // a call that did not end in time must not end the agent, which only moves
+	}
+	return err
+}

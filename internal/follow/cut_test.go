@@ -1,0 +1,79 @@
+package follow
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestCopyFoundAfterTruncation(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "app.log")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	h := NewHost(0)
+	c := h.NewChain(path)
+	defer c.Close()
+	r := h.NewReader()
+	var got, want []byte
+	write := func(n int) {
+		b := make([]byte, n)
+		_, _ = rand.Read(b)
+		want = append(want, b...)
+		_, _ = f.Write(b)
+	}
+	for i := range 300 {
+		if _, err := c.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		write(6000)
+		if i%3 == 0 {
+			_, _ = c.Sync()
+		}
+		g := c.Current()
+		b, err := r.Read(g, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, b...)
+		write(60000)
+		for k := i; k > 0; k-- {
+			_ = os.Rename(fmt.Sprintf("%s.%d", path, k), fmt.Sprintf("%s.%d", path, k+1))
+		}
+		if i%5 == 0 {
+			_, _ = c.Sync()
+		}
+		whole, _ := os.ReadFile(path)
+		_ = os.WriteFile(path+".1", whole, 0o644)
+		if i%2 == 0 {
+			_, _ = c.Sync()
+		}
+		_ = f.Truncate(0)
+		if _, err := r.Read(g, 1<<20); !errors.Is(err, ErrCut) {
+			t.Fatal(err)
+		}
+		c.Cut(r, g)
+		if g.File == nil {
+			t.Fatalf("no copy found in round %d", i)
+		}
+		b, err = r.Read(g, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, b...)
+		if !bytes.Equal(got, want) {
+			t.Fatalf("round %d: %d bytes instead of %d", i, len(got), len(want))
+		}
+		c.Remove(g)
+		if i > 20 {
+			_ = os.Remove(fmt.Sprintf("%s.%d", path, i))
+		}
+	}
+}
