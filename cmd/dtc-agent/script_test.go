@@ -72,7 +72,7 @@ func TestHelp(t *testing.T) {
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {
 		path := strings.Fields(c.CommandPath())
-		for _, line := range strings.Split(c.Example, "\n") {
+		for line := range strings.SplitSeq(c.Example, "\n") {
 			if !strings.HasPrefix(line, "  ") || !strings.Contains(line, path[0]) {
 				t.Errorf("%s: its example has the line %q", c.CommandPath(), line)
 			}
@@ -109,6 +109,7 @@ func TestPrintable(t *testing.T) {
 		}
 	}
 }
+
 func exitsCommand(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) < 2 {
 		ts.Fatalf("usage: exits N CMD ARG…")

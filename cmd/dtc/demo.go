@@ -41,7 +41,13 @@ so that other commands can be tried on it, and leaves nothing behind.
 Exit status: 0 all was shown, 1 something did not work.`,
 		Example: "  dtc demo\n  dtc demo --once",
 		Args:    cobra.NoArgs,
-		RunE:    func(c *cobra.Command, _ []string) error { return a.demo(c.Context(), once) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			after := (*demo).stay
+			if once {
+				after = func(*demo, context.Context) error { return nil }
+			}
+			return a.demo(c.Context(), after)
+		},
 	}
 	c.Flags().BoolVar(&once, "once", false, "end after the show, without waiting for Ctrl-C")
 	return c
@@ -73,7 +79,10 @@ type demo struct {
 	mon   *monitor.Monitor
 }
 
-func (a *app) demo(ctx context.Context, once bool) (err error) {
+// demoStep is what the demo does after its show.
+type demoStep func(*demo, context.Context) error
+
+func (a *app) demo(ctx context.Context, after demoStep) (err error) {
 	// A closed terminal must not leave the folder behind either.
 	ctx, stop := signal.NotifyContext(ctx, hangupSignals()...)
 	defer stop()
@@ -94,10 +103,10 @@ func (a *app) demo(ctx context.Context, once bool) (err error) {
 		return fmt.Errorf("demo: %w", err)
 	}
 	err = supervise.Run(ctx, ag.Run, d.serve, func(ctx context.Context) error {
-		if err := d.show(ctx); err != nil || once {
+		if err := d.show(ctx); err != nil {
 			return err
 		}
-		return d.stay(ctx)
+		return after(d, ctx)
 	})
 	if ctx.Err() != nil {
 		fmt.Fprintln(a.stdout, "\nThe demo ends and removes "+dir+".")
@@ -257,7 +266,7 @@ func (d *demo) showWatch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer stdin.Close() //nolint:errcheck // a pipe to a process that is dead by then
+	defer stdin.Close()
 	if err := child.Start(); err != nil {
 		return err
 	}
@@ -404,7 +413,7 @@ func freePorts(n int) ([]uint16, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer ln.Close() //nolint:errcheck // only held so that the ports differ
+		defer ln.Close() // only held so that the ports differ
 		at, err := netip.ParseAddrPort(ln.Addr().String())
 		if err != nil {
 			return nil, err

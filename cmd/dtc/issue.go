@@ -63,7 +63,7 @@ func (a *app) issue(ctx context.Context, name string, opts issueOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := opts.freeFolder(listen.IsValid() || to.IsValid()); err != nil {
+	if err := opts.freeFolder(); err != nil {
 		return err
 	}
 	there := false
@@ -119,11 +119,11 @@ func (a *app) issueTo(name string, ips []netip.Addr, out string) error {
 }
 
 // freeFolder fails if the folder has what would have to be overwritten.
-func (o issueOptions) freeFolder(withConfig bool) error {
+func (o issueOptions) freeFolder() error {
 	if exists(filepath.Join(o.out, "conf", "tls", "agent.key")) {
 		return fmt.Errorf("issue: %s has an agent's key already, and a key is never overwritten: name another --out", o.out)
 	}
-	if path := filepath.Join(o.out, "conf", "agent.xml"); withConfig && exists(path) {
+	if path := filepath.Join(o.out, "conf", "agent.xml"); (o.listen != "" || o.monitor != "") && exists(path) {
 		return fmt.Errorf("issue: there is %s already, and a configuration is never overwritten: name another --out, or leave out --listen and --monitor", path)
 	}
 	return nil

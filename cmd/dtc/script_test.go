@@ -71,7 +71,7 @@ func TestHelp(t *testing.T) {
 			return
 		}
 		path := strings.Fields(c.CommandPath())
-		for _, line := range strings.Split(c.Example, "\n") {
+		for line := range strings.SplitSeq(c.Example, "\n") {
 			if !strings.HasPrefix(line, "  ") || !strings.Contains(line, path[0]) {
 				t.Errorf("%s: its example has the line %q", c.CommandPath(), line)
 			}

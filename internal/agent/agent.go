@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -53,6 +54,7 @@ type Agent struct {
 	watcher *watch.Watcher
 	shipper *ship.Shipper
 	asked   chan struct{} // has one element when a question was answered since trim looked
+	free    func()        // gives unused memory back to the system
 
 	reloading sync.Mutex // one change of the configuration at a time; before mu
 
@@ -85,6 +87,7 @@ func New(opts Options) (_ *Agent, err error) {
 		changed: make(chan struct{}),
 		attempt: newAttempt(),
 		asked:   make(chan struct{}, 1),
+		free:    debug.FreeOSMemory,
 	}
 	a.status = status.New(status.Options{})
 	a.watcher = watch.New(watch.Options{Run: a.info.Run, Logger: opts.Logger})

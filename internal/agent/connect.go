@@ -92,7 +92,7 @@ func (a *Agent) session(ctx context.Context, to netip.AddrPort) error {
 		return err
 	}
 	link := wire.NewLink(conn)
-	defer link.Close() //nolint:errcheck // the session's own error tells more
+	defer link.Close()
 	a.log.Info("connected to the monitor", "monitor", to)
 	if err = a.shipper.Serve(ctx, link); err == nil {
 		err = errors.New("the monitor closed the connection")

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"runtime/debug"
 	"time"
 )
 
@@ -39,6 +38,6 @@ func (a *Agent) trim(ctx context.Context) error {
 			}
 			t.Stop()
 		}
-		debug.FreeOSMemory()
+		a.free()
 	}
 }

@@ -125,18 +125,11 @@ func (c *Chain) advance() (changed, settled bool, err error) {
 		c.current = nil
 		return false, false, err
 	}
-	known := func(id Identity, _ Stat) bool {
-		_, stranger := c.strangers[id]
-		return stranger || c.older(id) || c.Held(id) != nil || f != nil && f.id.Light() == id
-	}
-	family, ferr := c.host.Family(c.familyPath(f), known)
-	defer family.Close()
-	changed = c.take(&family, f)
-	c.unsettled = ferr == nil && !family.Stable
+	changed, ferr := c.takeFamily(f)
 	if f == nil {
 		changed = changed || c.current != nil
 		c.current = nil
-		return changed, !c.unsettled, ignoreGone(ferr)
+		return changed, !c.unsettled, ferr
 	}
 	g := c.Held(f.id)
 	if g.File != f {
@@ -145,7 +138,22 @@ func (c *Chain) advance() (changed, settled bool, err error) {
 	changed = changed || c.current != g
 	c.current = g
 	same, err := g.File.At(c.path)
-	return changed, !c.unsettled && (same || gone(err)), ignoreGone(ferr)
+	return changed, !c.unsettled && (same || gone(err)), ferr
+}
+
+// takeFamily reads the family, and takes what is new in it, and f.
+func (c *Chain) takeFamily(f *File) (bool, error) {
+	family, err := c.host.Family(c.familyPath(f), func(id Identity, _ Stat) bool {
+		_, stranger := c.strangers[id]
+		return stranger || c.older(id) || c.Held(id) != nil || f != nil && f.id.Light() == id
+	})
+	if err != nil {
+		c.unsettled = false
+		return c.take(&Family{}, f), ignoreGone(err)
+	}
+	defer family.Close()
+	c.unsettled = !family.Stable
+	return c.take(&family, f), nil
 }
 
 // take puts the members of the family that came to be since the last look, and

@@ -120,3 +120,21 @@ func (c *Chain) Stranger(id Identity) bool {
 	_, ok := c.strangers[id.Light()]
 	return ok || c.older(id)
 }
+
+// Sort brings the generations of which key gives a number into the order of
+// those numbers. They keep to the places that they have together.
+func (c *Chain) Sort(key func(*Generation) (int, bool)) {
+	var places []int
+	var moved []*Generation
+	number := map[*Generation]int{}
+	for i, g := range c.Generations {
+		if k, ok := key(g); ok {
+			places, moved = append(places, i), append(moved, g)
+			number[g] = k
+		}
+	}
+	slices.SortStableFunc(moved, func(a, b *Generation) int { return number[a] - number[b] })
+	for i, g := range moved {
+		c.Generations[places[i]] = g
+	}
+}

@@ -28,7 +28,7 @@ func identify(fd handle) (Identity, bool, error) {
 }
 
 func identityOf(st *unix.Stat_t) Identity {
-	return Identity{Device: uint64(st.Dev), Node: [2]uint64{st.Ino}, Birth: st.Btim.Nano()} //nolint:gosec // an opaque number
+	return Identity{Device: deviceOf(st), Node: [2]uint64{st.Ino}, Birth: st.Btim.Nano()}
 }
 
 // glance returns what can be known of the regular file at path without opening
@@ -50,3 +50,5 @@ func statOf(st *unix.Stat_t) Stat {
 
 // unwritten: macOS has no way to ask.
 func unwritten(handle) bool { return false }
+
+func deviceOf(st *unix.Stat_t) uint64 { return uint64(st.Dev) }

@@ -93,7 +93,7 @@ func unwritten(fd handle) bool {
 // localFS reports whether f_type of statfs(2) is a file system whose every
 // change passes through this kernel.
 func localFS(kind int64) bool {
-	switch uint32(kind) { //nolint:gosec // the kernel's magic numbers have 32 bits
+	switch uint32(kind) {
 	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.TMPFS_MAGIC, unix.RAMFS_MAGIC,
 		unix.OVERLAYFS_SUPER_MAGIC, unix.F2FS_SUPER_MAGIC, unix.REISERFS_SUPER_MAGIC, unix.NILFS_SUPER_MAGIC,
 		unix.MSDOS_SUPER_MAGIC, unix.EXFAT_SUPER_MAGIC, unix.ECRYPTFS_SUPER_MAGIC, unix.MINIX_SUPER_MAGIC,
@@ -106,3 +106,5 @@ func localFS(kind int64) bool {
 	}
 	return false
 }
+
+func deviceOf(st *unix.Stat_t) uint64 { return st.Dev }

@@ -30,7 +30,7 @@ func openPlain(path string) (handle, error) {
 	if err := unix.Fstatat(unix.AT_FDCWD, path, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return 0, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	if kind := uint32(st.Mode) & unix.S_IFMT; kind == unix.S_IFLNK {
+	if kind := st.Mode & unix.S_IFMT; kind == unix.S_IFLNK {
 		return 0, &fs.PathError{Op: "open", Path: path, Err: unix.ELOOP}
 	} else if kind != unix.S_IFREG {
 		return 0, notRegular(path)
@@ -39,7 +39,7 @@ func openPlain(path string) (handle, error) {
 	if err != nil {
 		return 0, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	if err := unix.Fstat(fd, &st); err != nil || uint32(st.Mode)&unix.S_IFMT != unix.S_IFREG {
+	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
 		_ = unix.Close(fd)
 		return 0, notRegular(path)
 	}
@@ -123,7 +123,7 @@ func (f *File) At(path string) (bool, error) {
 			return false, &fs.PathError{Op: "stat", Path: path, Err: err}
 		}
 		// While the file is open no other can have its number.
-		return uint64(st.Dev) == f.id.Device && st.Ino == f.id.Node[0], nil //nolint:unconvert // int32 on darwin
+		return deviceOf(&st) == f.id.Device && st.Ino == f.id.Node[0], nil
 	}
 }
 
@@ -144,7 +144,7 @@ func StampOf(dir string) (Stamp, error) {
 		return Stamp{}, &fs.PathError{Op: "stat", Path: dir, Err: err}
 	}
 	s := statOf(&st)
-	id := Identity{Device: uint64(st.Dev), Node: [2]uint64{st.Ino}} //nolint:unconvert,gosec // int32 on darwin
+	id := Identity{Device: deviceOf(&st), Node: [2]uint64{st.Ino}}
 	return Stamp{id: id, modified: s.Modified, changed: s.Changed}, nil
 }
 

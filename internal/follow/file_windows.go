@@ -123,7 +123,7 @@ func readAt(h handle, b []byte, off int64) (int, error) {
 		return 0, nil
 	}
 	var done uint32
-	at := windows.Overlapped{Offset: uint32(off), OffsetHigh: uint32(off >> 32)} //nolint:gosec // both halves are taken
+	at := windows.Overlapped{Offset: uint32(off), OffsetHigh: uint32(off >> 32)}
 	err := windows.ReadFile(h, b, &done, &at)
 	if err != nil && !errors.Is(err, windows.ERROR_HANDLE_EOF) {
 		return int(done), os.NewSyscallError("ReadFile", err)

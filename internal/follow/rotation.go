@@ -1,9 +1,6 @@
 package follow
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
 // Rotation says how a name is made of another one by a rotation.
 type Rotation struct {
@@ -52,19 +49,6 @@ func Rotations(name string) []Rotation {
 		}
 	}
 	return all
-}
-
-// rotationOf returns how name is made of base.
-func rotationOf(name, base string) (Rotation, bool) {
-	if name == base {
-		return Rotation{Base: base, Index: -1}, true
-	}
-	all := Rotations(name)
-	i := slices.IndexFunc(all, func(r Rotation) bool { return r.Base == base })
-	if i < 0 {
-		return Rotation{}, false
-	}
-	return all[i], true
 }
 
 func isSeparator(c byte) bool { return c == '.' || c == '-' || c == '_' }

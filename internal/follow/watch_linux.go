@@ -72,13 +72,13 @@ func (w *Watcher) Watch(path string) error {
 		w.drop(path)
 		return watchError(path, err)
 	}
-	if old, ok := w.folders[path]; ok && old == int32(wd) { //nolint:gosec // the kernel's are 32 bits wide
+	if old, ok := w.folders[path]; ok && old == int32(wd) {
 		return nil
 	}
 	w.drop(path)
 	t := w.target(wd)
 	t.folders = append(t.folders, path)
-	w.folders[path] = int32(wd) //nolint:gosec // the kernel's are 32 bits wide
+	w.folders[path] = int32(wd)
 	return nil
 }
 
@@ -101,7 +101,7 @@ func (w *Watcher) WatchFile(f *File, token uint64) error {
 	}
 	t := w.target(wd)
 	t.tokens = append(t.tokens, token)
-	w.files[token] = int32(wd) //nolint:gosec // the kernel's are 32 bits wide
+	w.files[token] = int32(wd)
 	return nil
 }
 
@@ -152,12 +152,12 @@ func (w *Watcher) release(wd int32, t *target) {
 	}
 	delete(w.watches, wd)
 	if !w.closed {
-		_, _ = unix.InotifyRmWatch(w.fd, uint32(wd)) //nolint:gosec // a descriptor is not negative
+		_, _ = unix.InotifyRmWatch(w.fd, uint32(wd))
 	}
 }
 
 func (w *Watcher) target(wd int) *target {
-	key := int32(wd) //nolint:gosec // the kernel's are 32 bits wide
+	key := int32(wd)
 	t := w.watches[key]
 	if t == nil {
 		t = &target{}
@@ -177,7 +177,7 @@ func (w *Watcher) Next(events []Event) ([]Event, error) {
 	defer w.mu.Unlock()
 	b := w.buf[:n]
 	for len(b) >= unix.SizeofInotifyEvent {
-		wd := int32(binary.NativeEndian.Uint32(b)) //nolint:gosec // a C int
+		wd := int32(binary.NativeEndian.Uint32(b))
 		mask := binary.NativeEndian.Uint32(b[4:])
 		size := int(binary.NativeEndian.Uint32(b[12:]))
 		end := unix.SizeofInotifyEvent + size

@@ -33,13 +33,14 @@ func (m *Monitor) recallEvents(ctx context.Context) error {
 	dead, state := map[process]bool{}, map[string]dtc.State{}
 	filter := events.Filter{Since: since.Add(-time.Minute)} // clocks of files and of lines differ a little
 	err := events.Read(ctx, filepath.Join(m.opts.Home, "logs"), filter, func(e dtc.Event) error {
-		switch {
-		case e.State == dtc.StateDead:
+		switch e.State {
+		case dtc.StateDead:
 			dead[process{e.Address, e.PID}] = true
-		case e.State == dtc.StateAlive:
+		case dtc.StateAlive:
 			delete(dead, process{e.Address, e.PID})
-		case e.State == dtc.StateReachable, e.State == dtc.StateUnreachable:
+		case dtc.StateReachable, dtc.StateUnreachable:
 			state[e.Address] = e.State
+		default: // says nothing of what is remembered
 		}
 		return nil
 	})

@@ -22,58 +22,75 @@ type question struct {
 func (x *session) ask(st *stream, sh *shipment, end int64) {
 	x.asked++
 	sh.asking = x.asked
-	x.asks[x.asked] = &question{st, sh, end, sh.File}
+	x.questions[x.asked] = &question{st, sh, end, sh.File}
 	x.send(st, dtc.Frame{Kind: dtc.FrameAsk, ID: x.asked, Generation: sh.number, Offset: sh.Start, End: end})
 }
 
 // answered compares the monitor's hash with that of the source, beside the
 // rounds.
 func (x *session) answered(f *dtc.Frame) error {
-	q := x.asks[f.ID]
+	q := x.questions[f.ID]
 	if q == nil {
 		return nil
 	}
-	delete(x.asks, f.ID)
+	delete(x.questions, f.ID)
 	if f.Text != "" || f.End != q.end || len(f.Data) == 0 {
-		return x.decide(q, f.ID, false)
+		return x.refute(q, f.ID)
 	}
 	x.jobs.Go(func() {
 		sum, end, err := follow.Hash(q.file, q.sh.Start, q.end, x.ctx)
 		equal := err == nil && end == q.end && bytes.Equal(sum, f.Data)
-		x.deposit(message{apply: func() error { return x.decide(q, f.ID, equal) }})
+		decide := x.refute
+		if equal {
+			decide = x.rewind
+		}
+		x.deposit(message{apply: func() error { return decide(q, f.ID) }})
 	})
 	return nil
 }
 
-// decide ends a question: the source goes on where it was cut, or what is in
-// it now is something else.
-func (x *session) decide(q *question, id uint64, equal bool) error {
+// rewind ends a question: the source lost its end, and goes on from there.
+func (x *session) rewind(q *question, id uint64) error {
 	st, sh := q.st, q.sh
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.session != x || !st.granted || sh.asking != id || st.shipments[sh.Generation] != sh {
+	if !x.asks(q, id) {
 		return nil
 	}
-	sh.asking = 0
-	if equal {
-		x.log.Info("a followed file lost its end", "path", st.path, "alias", st.alias, "from", sh.Position(), "to", q.end)
-		x.send(st, dtc.Frame{
-			Kind: dtc.FrameRewind, Generation: sh.number, Offset: q.end,
-			Text: clip(fmt.Sprintf("%s lost its end: it had %d bytes, and %d are left", st.path, sh.Position(), q.end)),
-		})
-	} else {
-		st.refute(sh.number)
-	}
+	x.log.Info("a followed file lost its end", "path", st.path, "alias", st.alias, "from", sh.Position(), "to", q.end)
+	x.send(st, dtc.Frame{
+		Kind: dtc.FrameRewind, Generation: sh.number, Offset: q.end,
+		Text: clip(fmt.Sprintf("%s lost its end: it had %d bytes, and %d are left", st.path, sh.Position(), q.end)),
+	})
 	x.reattach(st) // what the monitor says next is in no doubt
 	return nil
 }
 
-// refute remembers that the source does not hold a beginning of the copy.
-func (st *stream) refute(number uint64) {
+// refute ends a question: what is in the source now is something else.
+func (x *session) refute(q *question, id uint64) error {
+	st := q.st
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if !x.asks(q, id) {
+		return nil
+	}
 	if st.refuted == nil {
 		st.refuted = map[uint64]bool{}
 	}
-	st.refuted[number] = true
+	st.refuted[q.sh.number] = true
+	x.reattach(st)
+	return nil
+}
+
+// asks reports whether an answer to q is still waited for, and ends that; the
+// caller holds the stream's lock.
+func (x *session) asks(q *question, id uint64) bool {
+	st, sh := q.st, q.sh
+	if st.session != x || !st.granted || sh.asking != id || st.shipments[sh.Generation] != sh {
+		return false
+	}
+	sh.asking = 0
+	return true
 }
 
 // asksUs answers the monitor's question for the hash of a source, beside the

@@ -10,12 +10,11 @@ import (
 // copy. Lines begin with the name and a number.
 func account(got, want []byte) string {
 	at := map[string]int{}
-	for i, line := range bytes.Split(got, []byte("\n")) {
+	for line := range bytes.SplitSeq(got, []byte("\n")) {
 		at[string(line)]++
-		_ = i
 	}
 	var missing, twice []string
-	for _, line := range bytes.Split(want, []byte("\n")) {
+	for line := range bytes.SplitSeq(want, []byte("\n")) {
 		id := strings.Join(strings.Fields(string(line))[:min(2, len(strings.Fields(string(line))))], " ")
 		switch n := at[string(line)]; {
 		case n == 0:

@@ -231,7 +231,7 @@ func (s *Shipper) rejectLocked(path, reason string) {
 
 // rejectError notes that the file of st cannot be followed.
 func (s *Shipper) rejectError(path string, err error) {
-	reason := ""
+	var reason string
 	if refusal, ok := errors.AsType[*follow.Refusal](err); ok {
 		path, reason = refusal.Path, refusal.Reason
 	} else if pathErr, ok := errors.AsType[*fs.PathError](err); ok {

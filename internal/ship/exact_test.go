@@ -40,6 +40,7 @@ func TestExact(t *testing.T) {
 }
 
 func testExact(t *testing.T, how string) {
+	t.Helper()
 	rnd := seed(t)
 	const n = 4
 	var files []File
@@ -123,11 +124,15 @@ func (s *source) run(stop *atomic.Bool) {
 			s.write(s.rnd.IntN(1 << 20))
 			s.done[1]++
 		case k < 34 && s.how != "copy":
-			s.rotate(s.rnd.IntN(2) == 0)
+			if s.rnd.IntN(2) == 0 {
+				s.rotateLate()
+			} else {
+				s.rotate()
+			}
 			s.done[2]++
 		case k < 35 && s.how != "copy": // several at once
 			for range s.rnd.IntN(5) {
-				s.rotate(false)
+				s.rotate()
 				s.write(s.rnd.IntN(500))
 			}
 			s.done[3]++
@@ -183,25 +188,32 @@ func (s *source) shift() {
 	s.old++
 }
 
-// rotate renames the file; late says that the writer goes on in it for a while.
-func (s *source) rotate(late bool) {
+// rotate renames the file, and goes on in a new one.
+func (s *source) rotate() {
+	s.rename()
+	_ = s.f.Close()
+	s.create()
+}
+
+// rotateLate is rotate by a writer that goes on in the old file for a while.
+func (s *source) rotateLate() {
+	s.rename()
+	old := s.f
+	time.Sleep(time.Duration(s.rnd.IntN(20)) * time.Millisecond)
+	s.write(s.rnd.IntN(300))
+	s.create()
+	fresh := s.f
+	s.f = old
+	s.write(s.rnd.IntN(300))
+	s.f = fresh
+	_ = old.Close()
+}
+
+func (s *source) rename() {
 	s.shift()
 	if err := os.Rename(s.w.path(s.name), s.w.path(s.name)+".1"); err != nil {
 		panic(err)
 	}
-	old := s.f
-	if late {
-		time.Sleep(time.Duration(s.rnd.IntN(20)) * time.Millisecond)
-		s.write(s.rnd.IntN(300))
-	}
-	s.create()
-	if late {
-		fresh := s.f
-		s.f = old
-		s.write(s.rnd.IntN(300))
-		s.f = fresh
-	}
-	_ = old.Close()
 }
 
 func (s *source) copyTruncate() {

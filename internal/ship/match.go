@@ -285,26 +285,50 @@ func (m *matching) findRotated() error {
 		}
 	}
 	m.takeNewer(&family, last)
+	m.sortNew(&family)
 	return nil
 }
 
+// sortNew brings what the monitor does not know into the order of the family.
+func (m *matching) sortNew(family *follow.Family) {
+	index := map[follow.Identity]int{}
+	for i, mem := range family.Members {
+		index[mem.ID.Light()] = i
+	}
+	at := -1 // what is not of the family stays behind what is before it
+	m.st.chain.Sort(func(g *follow.Generation) (int, bool) {
+		if sh := m.st.shipments[g]; sh != nil && sh.number != 0 {
+			return 0, false
+		}
+		if i, ok := index[g.Origin.Light()]; ok {
+			at = i
+		} else if g == m.st.chain.Current() {
+			at = len(family.Members)
+		}
+		return at, true
+	})
+}
+
 // takeKnown continues a generation in a member of the family that is its file.
+// If that has other content by now, it is a generation of its own.
 func (m *matching) takeKnown(r *remote, mem *follow.Member) error {
 	if r.found != nil {
 		return nil
 	}
-	if r.told || r.Sealed && mem.Stat.Size <= r.Position {
-		r.known = true
-		return nil
-	}
+	size := mem.Stat.Size
 	g := m.insert(mem.File, r)
 	mem.File = nil
 	if err := m.bind(r, g); err != nil {
 		return err
 	}
-	if r.found == nil { // it was emptied after it had been rotated
+	sh := m.st.shipment(g)
+	switch complete := r.Sealed || r.told; {
+	case r.found == nil && size > 0:
+		return nil
+	case r.found == nil || complete && !g.Doubtful() && size <= r.Position: // nothing of it is wanted
+		r.known, r.found = complete, nil
 		m.st.chain.Remove(g)
-		delete(m.st.shipments, g)
+		delete(m.st.shipments, sh.Generation)
 	}
 	return nil
 }

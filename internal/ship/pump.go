@@ -60,7 +60,8 @@ func (x *session) pump(st *stream, now time.Time) (outcome, error) {
 		sh.turn = x.turns
 		return x.chunk(st, sh, now)
 	case taskEnd:
-		return outAgain, x.end(st, sh)
+		x.end(st, sh)
+		return outAgain, nil
 	case taskCut:
 		return outAgain, x.cut(st, sh)
 	default:
@@ -152,14 +153,14 @@ func (x *session) first(st *stream) error {
 }
 
 // end tells that sh is complete, or destroyed.
-func (x *session) end(st *stream, sh *shipment) error {
+func (x *session) end(st *stream, sh *shipment) {
 	var lost int64
 	if sh.File == nil || sh.Copy {
 		lost = sh.Left()
 	}
 	if sh.number == 0 && lost == 0 { // nothing was ever in it
 		st.remove(sh)
-		return nil
+		return
 	}
 	x.open(st, sh)
 	if lost > 0 {
@@ -178,7 +179,6 @@ func (x *session) end(st *stream, sh *shipment) error {
 	sh.over = sh.File == nil || sh.Copy
 	sh.confirm = x.ping + 1
 	x.needPing = true
-	return nil
 }
 
 // tellLost tells of the generations whose rest was not found.

@@ -128,7 +128,13 @@ func (x *session) handle(f *dtc.Frame) error {
 	case dtc.FramePing:
 		x.push(dtc.Frame{Kind: dtc.FramePong, ID: f.ID})
 		return nil
+	default:
+		return x.handleStream(f)
 	}
+}
+
+// handleStream handles a frame that is for one stream.
+func (x *session) handleStream(f *dtc.Frame) error {
 	st := x.stream(f.Stream)
 	if st == nil {
 		return fmt.Errorf("%w: a frame for stream %d, which there is not", errProtocol, f.Stream)
@@ -203,7 +209,7 @@ func (x *session) attachNew() {
 		if !st.closed && st.session != x {
 			x.amu.Lock()
 			x.attached = append(x.attached, st)
-			number := uint32(len(x.attached)) //nolint:gosec // at most MaxStreams at a time, and a connection does not see 4 billion
+			number := uint32(len(x.attached))
 			x.amu.Unlock()
 			st.grant = grant{session: x, number: number}
 			x.push(dtc.Frame{Kind: dtc.FrameAttach, Stream: number, Text: st.alias})

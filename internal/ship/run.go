@@ -192,7 +192,7 @@ func (l *loop) sync(st *stream) {
 // look sees whether a file of the stream changed though nothing was heard.
 func (l *loop) look(st *stream) {
 	st.mu.Lock()
-	touched := false
+	var touched bool
 	if st.session != nil && st.granted {
 		touched = st.differs()
 	} else {

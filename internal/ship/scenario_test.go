@@ -3,6 +3,7 @@ package ship
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -211,10 +212,7 @@ func TestInodeReuseWhileAway(t *testing.T) {
 		t.Run(root, func(t *testing.T) {
 			dir := t.TempDir()
 			if root != "" {
-				var err error
-				if dir, err = os.MkdirTemp(root, "ship"); err != nil {
-					t.Fatal(err)
-				}
+				dir = filepath.Join(root, "dtc-ship-test")
 				t.Cleanup(func() { os.RemoveAll(dir) })
 			}
 			w := newWorldIn(t, dir, appLog())

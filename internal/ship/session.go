@@ -54,26 +54,26 @@ type session struct {
 	attached []*stream    // by number, from 1
 
 	// Of the rounds alone.
-	ready    bool      // the monitor told what it knows
-	seen     uint64    // streams ever made, when those were last looked through
-	small    []*stream // that may have something to send
-	bulk     []*stream // that have much, in turn
-	starved  map[*stream]struct{}
-	timed    map[*stream]time.Time
-	due      time.Time       // the earliest of timed, or earlier; zero: none
-	told     map[uint64]bool // rejections that were sent
-	asks     map[uint64]*question
-	asked    uint64 // the last question's number
-	out      []outgoing
-	turns    uint64
-	ping     uint64 // the last one sent
-	needPing bool
-	sentAt   time.Time
-	pingAt   time.Time
-	waited   time.Time // since when an answer is due
-	jobs     sync.WaitGroup
-	hashing  chan struct{} // holds one while a hash is made for the monitor
-	ctx      func() error  // reports whether the connection is to end
+	ready     bool      // the monitor told what it knows
+	seen      uint64    // streams ever made, when those were last looked through
+	small     []*stream // that may have something to send
+	bulk      []*stream // that have much, in turn
+	starved   map[*stream]struct{}
+	timed     map[*stream]time.Time
+	due       time.Time       // the earliest of timed, or earlier; zero: none
+	told      map[uint64]bool // rejections that were sent
+	questions map[uint64]*question
+	asked     uint64 // the last question's number
+	out       []outgoing
+	turns     uint64
+	ping      uint64 // the last one sent
+	needPing  bool
+	sentAt    time.Time
+	pingAt    time.Time
+	waited    time.Time // since when an answer is due
+	jobs      sync.WaitGroup
+	hashing   chan struct{} // holds one while a hash is made for the monitor
+	ctx       func() error  // reports whether the connection is to end
 }
 
 // message is a frame of the monitor's or the result of a job.
@@ -90,7 +90,7 @@ type outgoing struct {
 func newSession(s *Shipper, link Link) *session {
 	return &session{
 		s: s, log: s.log, link: link, reader: s.host.NewReader(), start: time.Now(), wakeup: make(chan struct{}, 1),
-		starved: map[*stream]struct{}{}, timed: map[*stream]time.Time{}, told: map[uint64]bool{}, asks: map[uint64]*question{},
+		starved: map[*stream]struct{}{}, timed: map[*stream]time.Time{}, told: map[uint64]bool{}, questions: map[uint64]*question{},
 		hashing: make(chan struct{}, 1),
 	}
 }

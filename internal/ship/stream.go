@@ -110,9 +110,8 @@ func (st *stream) shipment(g *follow.Generation) *shipment {
 	return sh
 }
 
-// account brings the session's count of bytes on their way up to date, and
-// returns the stream's part of it.
-func (st *stream) account() int64 {
+// account brings the session's count of bytes on their way up to date.
+func (st *stream) account() {
 	var n int64
 	for _, sh := range st.shipments {
 		if sh.number != 0 {
@@ -123,7 +122,6 @@ func (st *stream) account() int64 {
 		st.session.inflight.Add(n - st.inflight)
 	}
 	st.inflight = n
-	return n
 }
 
 // remove lets sh's file go, and remembers how it ended.

@@ -75,6 +75,8 @@ func newFileReader(h *host) *fileReader {
 	return r
 }
 
+func (r *fileReader) made() int { return r.text.made() }
+
 func (r *fileReader) notes() []string {
 	if err := r.sockets.Err(); err != nil {
 		return []string{"sockets: " + strings.ReplaceAll(err.Error(), "\n", ", ")}

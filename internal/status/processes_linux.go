@@ -69,6 +69,8 @@ type processReader struct {
 	line  []byte
 }
 
+func (r *processReader) made() int { return r.text.made() }
+
 func (*processReader) notes() []string { return nil }
 
 func (r *processReader) read(t *target, put func(dtc.Process)) {

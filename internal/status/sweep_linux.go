@@ -22,6 +22,11 @@ const (
 
 	// maxNotes is how many notes an answer has at most.
 	maxNotes = 20
+
+	// partText is how many bytes of text a part may hold before it is handed
+	// over, however few its items are: processes of any user may have command
+	// lines of 128 KiB each, and would fill our memory.
+	partText = 1 << 20
 )
 
 // target is a process that a reader is to read.
@@ -37,6 +42,9 @@ type target struct {
 type reader[T any] interface {
 	// read passes what is known of the process to put, item by item.
 	read(p *target, put func(T))
+
+	// made is how many bytes of text its items have so far.
+	made() int
 
 	// notes are what the operator should know in the end.
 	notes() []string
@@ -73,13 +81,17 @@ func (s *sweep[T]) run(ctx context.Context, pids []int, deliver func(part []T, l
 			return err
 		}
 		if len(notes) < maxNotes {
-			notes = append(notes, fmt.Sprintf("process %d does not let itself be read: what is shown of it is not all", w.id.PID))
+			notes = append(notes, unreadableNote(w.id.PID))
 		}
 		if err := more(w.part); err != nil {
 			return err
 		}
 		pids = pids[rest:]
 	}
+}
+
+func unreadableNote(pid int) string {
+	return fmt.Sprintf("process %d does not let itself be read: what is shown of it is not all", pid)
 }
 
 // sweeper is one goroutine of a sweep.
@@ -92,10 +104,13 @@ type sweeper[T any] struct {
 
 	mu        sync.Mutex    // guards what follows
 	abandoned bool          // quit is closed; the goroutine changes nothing below any more
+	marked    bool          // stuck counts the goroutine
+	ended     bool          // the goroutine is past all that can block
 	steps     uint64        // counts what was done, to see that something is
 	part      []T           // read and not yet taken
 	at        int           // index of the process being read
 	id        dtc.ProcessID // its identity
+	careful   bool          // it is being read so
 	put       int           // items of it so far
 	notes     []string
 }
@@ -119,21 +134,25 @@ func (w *sweeper[T]) run(pids []int) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.abandoned {
-		w.stuck.remove(w.id)
-		return
+	w.ended = true
+	switch {
+	case w.marked:
+		w.stuck.remove(w.id, w.careful)
+	case w.abandoned:
+	default:
+		if err != nil {
+			w.notes = append(w.notes, err.Error())
+		}
+		close(w.full)
 	}
-	if err != nil {
-		w.notes = append(w.notes, err.Error())
-	}
-	close(w.full)
 }
 
 func (w *sweeper[T]) readAll(p *target, pids []int) {
 	r := w.open()
 	add := w.add // one closure for all
+	handed := 0  // bytes of text of earlier parts
 	for i, pid := range pids {
-		if !w.begin(i, dtc.ProcessID{PID: pid}) {
+		if !w.begin(i, dtc.ProcessID{PID: pid}, false) {
 			return
 		}
 		if p.in.Enter(pid) != nil {
@@ -144,11 +163,20 @@ func (w *sweeper[T]) readAll(p *target, pids []int) {
 			continue
 		}
 		id := dtc.ProcessID{PID: pid, Start: p.stat.StartTicks}
-		if !w.begin(i, id) {
+		careful, hopeless := w.stuck.look(id)
+		if hopeless {
+			w.note(unreadableNote(pid))
+			continue
+		}
+		if !w.begin(i, id, careful) {
 			return
 		}
-		p.careful = w.stuck.has(id)
+		p.careful = careful
 		r.read(p, add)
+		if made := r.made(); made-handed >= partText {
+			w.handOver()
+			handed = made
+		}
 	}
 	w.note(r.notes()...)
 }
@@ -157,19 +185,19 @@ func (w *sweeper[T]) readAll(p *target, pids []int) {
 func (w *sweeper[T]) note(texts ...string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.abandoned {
-		w.notes = append(w.notes, texts...)
+	if room := maxNotes - len(w.notes); !w.abandoned && room > 0 {
+		w.notes = append(w.notes, texts[:min(len(texts), room)]...)
 	}
 }
 
 // begin says which process is being read from now on; false if none should be.
-func (w *sweeper[T]) begin(i int, id dtc.ProcessID) bool {
+func (w *sweeper[T]) begin(i int, id dtc.ProcessID, careful bool) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.abandoned {
 		return false
 	}
-	w.at, w.id, w.put = i, id, 0
+	w.at, w.id, w.careful, w.put = i, id, careful, 0
 	w.steps++
 	return true
 }
@@ -185,6 +213,15 @@ func (w *sweeper[T]) add(item T) {
 	w.put++
 	w.steps++
 	if len(w.part) == partItems {
+		w.part = w.swap(w.part)
+	}
+}
+
+// handOver hands the part over before it is full.
+func (w *sweeper[T]) handOver() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.abandoned && len(w.part) > 0 {
 		w.part = w.swap(w.part)
 	}
 }
@@ -262,8 +299,20 @@ func (w *sweeper[T]) abandon() {
 	defer patience.Stop()
 	select {
 	case <-w.gone:
+		return
 	case <-patience.C:
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.ended {
+		w.mark()
+	}
+}
+
+// mark counts the goroutine among the stuck ones, until it ends. w.mu is held.
+func (w *sweeper[T]) mark() {
+	w.marked = true
+	w.stuck.add(w.id, w.careful)
 }
 
 // leaveBehind abandons the goroutine if it has done nothing since steps, and
@@ -276,12 +325,12 @@ func (w *sweeper[T]) leaveBehind(steps uint64) (rest int, ok bool) {
 		return 0, false
 	}
 	rest = w.at + 1
-	if w.put == 0 && w.id.Start != 0 && !w.stuck.has(w.id) {
+	if w.put == 0 && w.id.Start != 0 && !w.careful {
 		rest = w.at
 	}
 	w.abandoned = true
 	close(w.quit)
-	w.stuck.add(w.id)
+	w.mark()
 	return rest, true
 }
 
@@ -307,31 +356,41 @@ func (p *partPool[T]) put(part []T) {
 type stuckProcesses struct {
 	sweepers sync.WaitGroup // all goroutines, the stuck ones too
 
-	mu    sync.Mutex // guards what follows
-	start map[int]uint64
+	mu      sync.Mutex // guards what follows
+	readers map[dtc.ProcessID]stuckReaders
 }
 
-// has says whether the process must be read with care.
-func (s *stuckProcesses) has(id dtc.ProcessID) bool {
+// stuckReaders count the goroutines that are blocked on one process. Each holds
+// a thread of ours.
+type stuckReaders struct{ usual, careful int }
+
+// look says whether the process must be read with care, and whether even that
+// is hopeless: it has blocked already.
+func (s *stuckProcesses) look(id dtc.ProcessID) (careful, hopeless bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	start, ok := s.start[id.PID]
-	return ok && start == id.Start || len(s.start) >= maxStuck
+	r := s.readers[id]
+	return r.usual > 0 || len(s.readers) >= maxStuck, r.careful > 0
 }
 
-func (s *stuckProcesses) add(id dtc.ProcessID) {
+func (s *stuckProcesses) add(id dtc.ProcessID, careful bool) { s.count(id, careful, 1) }
+
+func (s *stuckProcesses) remove(id dtc.ProcessID, careful bool) { s.count(id, careful, -1) }
+
+func (s *stuckProcesses) count(id dtc.ProcessID, careful bool, n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.start == nil {
-		s.start = make(map[int]uint64)
+	if s.readers == nil {
+		s.readers = make(map[dtc.ProcessID]stuckReaders)
 	}
-	s.start[id.PID] = id.Start
-}
-
-func (s *stuckProcesses) remove(id dtc.ProcessID) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if start, ok := s.start[id.PID]; ok && start == id.Start {
-		delete(s.start, id.PID)
+	r := s.readers[id]
+	if careful {
+		r.careful += n
+	} else {
+		r.usual += n
+	}
+	s.readers[id] = r
+	if r == (stuckReaders{}) {
+		delete(s.readers, id)
 	}
 }

@@ -389,3 +389,74 @@ func TestCloseEndsDial(t *testing.T) {
 		t.Errorf("Info = %v", err)
 	}
 }
+
+// A watch in which nothing happens goes on, however long that lasts, before its
+// first sighting and behind the last.
+func TestQuietWatchGoesOn(t *testing.T) {
+	limit := defaultLimits()
+	limit.stall = 50 * time.Millisecond
+	tell := make(chan struct{})
+	r := serve(t, &Server{limits: limit, Agent: &fakeAgent{
+		watch: func(ctx context.Context, _ string, _ []dtc.WatchTarget, emit func(dtc.Sighting) error) error {
+			for {
+				select {
+				case <-tell:
+					if err := emit(dtc.Sighting{State: dtc.StateAlive}); err != nil {
+						return err
+					}
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+		},
+	}})
+	ctx, cancel := context.WithCancel(t.Context())
+	seen, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- r.client(t, r.monitor).Watch(ctx, []dtc.WatchTarget{{PID: 1}}, func(dtc.Sighting) error {
+			seen <- struct{}{}
+			return nil
+		})
+	}()
+	for range 3 {
+		time.Sleep(3 * limit.stall)
+		select {
+		case tell <- struct{}{}:
+		case err := <-ended:
+			t.Fatalf("the watch ended: %v", err)
+		}
+		select {
+		case <-seen:
+		case err := <-ended:
+			t.Fatalf("the watch ended: %v", err)
+		}
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("Watch = %v", err)
+	}
+}
+
+// A monitor that does not take an answer holds it for a while only.
+func TestStalledReaderIsCutOff(t *testing.T) {
+	limit := defaultLimits()
+	limit.stall = 50 * time.Millisecond
+	given := make(chan error, 1)
+	r := serve(t, &Server{limits: limit, Agent: &fakeAgent{
+		get: func(_ context.Context, _ dtc.Query, emit func(*dtc.Report) error) error {
+			for {
+				if err := emit(&dtc.Report{Process: processes(1000), Partial: true}); err != nil {
+					given <- err
+					return err
+				}
+			}
+		},
+	}})
+	err := r.client(t, r.monitor).Get(within(t, 10*time.Second), dtc.Query{Status: dtc.StatusProcess}, func(*dtc.Report) error {
+		<-given // nothing is read until the server gives up
+		return nil
+	})
+	if err == nil {
+		t.Error("an answer without an end is whole")
+	}
+}

@@ -57,6 +57,7 @@ type limits struct {
 	perAgent   int           // proven connections of one agent
 	handshake  time.Duration // for a connection to prove itself
 	join       time.Duration // for all of joining
+	stall      time.Duration // for a peer to take one message
 	grace      time.Duration // for handlers to end by themselves after ctx
 	stop       time.Duration // after ctx for all to be over
 }
@@ -64,7 +65,7 @@ type limits struct {
 func defaultLimits() limits {
 	return limits{
 		unproven: 256, perSource: 16, perMonitor: 256, perAgent: 16,
-		handshake: handshakeTimeout, join: joinTimeout, grace: 500 * time.Millisecond, stop: 2500 * time.Millisecond,
+		handshake: handshakeTimeout, join: joinTimeout, stall: stallTimeout, grace: 500 * time.Millisecond, stop: 2500 * time.Millisecond,
 	}
 }
 

