@@ -99,11 +99,23 @@ func (w *follower) begin(ctx context.Context) error {
 	slices.SortFunc(past, func(a, b *cursor) int {
 		return cmp.Or(cmp.Compare(a.date, b.date), cmp.Compare(a.path, b.path))
 	})
+	if w.filter.Last == 0 {
+		return read(ctx, past, w.filter, w.each)
+	}
+	// Days that the last few do not need are left unread. What comes into their
+	// files from now on is new.
+	ends := make(map[*cursor]int64, len(w.growing))
+	for _, c := range w.growing {
+		if info, err := os.Stat(c.path); err == nil {
+			ends[c] = info.Size()
+		}
+	}
 	err := read(ctx, past, w.filter, w.each)
-	if w.filter.Last > 0 && err == nil {
-		w.filter.Last = 0
-		// Days that the last few did not need have been left unread.
-		err = read(ctx, past, w.filter, func(dtc.Event) error { return nil })
+	w.filter.Last = 0
+	for c, end := range ends {
+		if c.off == 0 && err == nil {
+			err = c.skipTo(end)
+		}
 	}
 	return err
 }

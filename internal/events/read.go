@@ -259,6 +259,27 @@ func (c *cursor) fill() (int, error) {
 	return n, nil
 }
 
+// skipTo makes the first line that is not wholly before end the next one. The
+// cursor has not been read.
+func (c *cursor) skipTo(end int64) error {
+	from := max(0, end-maxLine)
+	f, err := os.Open(c.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read events: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	tail := make([]byte, end-from)
+	n, err := f.ReadAt(tail, from)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read events: %w", err)
+	}
+	c.off = from + int64(lastLineEnd(tail[:n]))
+	return nil
+}
+
 func (c *cursor) report(bad func(string, int)) {
 	if c.bad > 0 && bad != nil {
 		bad(c.path, c.bad)

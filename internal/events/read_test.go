@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -188,6 +189,52 @@ func TestFollowBeginsWithTheLast(t *testing.T) {
 		appendEvent(t, s, next)
 		f.want(t, next)
 		all = append(all[1:], next)
+	}
+}
+
+// TestFollowMissesNothingAtItsBegin has events come while the last few of before
+// are being shown: into the file that these stand in, and into one that they
+// leave unread, which ends with half a line.
+func TestFollowMissesNothingAtItsBegin(t *testing.T) {
+	dir := t.TempDir()
+	c := &clock{t: at("2026-11-22T12:00:00Z").UTC()}
+	s := openStore(t, dir, c.now)
+	yesterday := func(e *dtc.Event) { e.Time = c.now().AddDate(0, 0, -1) }
+	appendEvent(t, s, "old 1", yesterday)
+	appendEvent(t, s, "old 2", yesterday)
+	appendEvent(t, s, "new 1")
+	path := processFile(dir, "2026-11-21")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, whole[:len(whole)-5], 0o640); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var seen []string
+	w := newFollower(dir, Filter{Last: 1}, func(e dtc.Event) error {
+		switch seen = append(seen, e.ID); len(seen) {
+		case 1:
+			if err := os.WriteFile(path, whole, 0o640); err != nil {
+				t.Error(err)
+			}
+			appendEvent(t, s, "new 2")
+		case 3:
+			cancel()
+		}
+		return nil
+	}, c.now)
+	defer w.close()
+	stuck := time.AfterFunc(10*time.Second, cancel)
+	defer stuck.Stop()
+	if err := w.run(ctx, 10*time.Millisecond); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	slices.Sort(seen[1:]) // of two files, in the order of the notices
+	if !slices.Equal(seen, []string{"new 1", "new 2", "old 2"}) {
+		t.Errorf("saw %q", seen)
 	}
 }
 

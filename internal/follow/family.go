@@ -126,6 +126,10 @@ func (s *snapshot) look(r sibling) (Member, bool) {
 	if m.ID.Light() != light { // another one stood there already
 		s.missed = true
 	}
+	if s.pins[m.ID] != nil {
+		_ = f.Close()
+		return m, true
+	}
 	f.real = filepath.Join(s.dir, s.base) // so that its family is found by it
 	s.pins[m.ID] = f
 	return m, true

@@ -182,7 +182,10 @@ func unixNano(t int64) int64 {
 }
 
 // identify returns the identity of an open file. Where there is no 128-bit id
-// the 64-bit index stands for it.
+// the 64-bit index stands for it. The creation time is left out: the id of NTFS
+// counts the reuses of its record itself, while a new file gets the time of the
+// one that had its name within the last 15 s (tunneling), and other systems
+// behind this interface move it with each write.
 func identify(h handle) (Identity, bool, error) {
 	var info windows.ByHandleFileInformation
 	if err := windows.GetFileInformationByHandle(h, &info); err != nil {
@@ -191,7 +194,6 @@ func identify(h handle) (Identity, bool, error) {
 	id := Identity{
 		Device: uint64(info.VolumeSerialNumber),
 		Node:   [2]uint64{uint64(info.FileIndexHigh)<<32 | uint64(info.FileIndexLow)},
-		Birth:  info.CreationTime.Nanoseconds(),
 	}
 	var full idInfo
 	if err := query(h, windows.FileIdInfo, &full); err == nil && full != (idInfo{}) {

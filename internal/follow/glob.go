@@ -18,7 +18,9 @@ type Globber struct {
 	parts   []string // of the pattern, below root
 	root    string   // the folder above the first part with a wildcard
 	folders map[string]*globFolder
-	left    int // folders that this round may still look at
+	left    int      // folders that this round may still look at
+	found   []string // the last time
+	whole   bool     // found is all that there was
 }
 
 // globFolder is the content of a folder as far as a pattern is concerned.
@@ -50,23 +52,38 @@ func NewGlobber(pattern string) *Globber {
 	return g
 }
 
-// Glob returns the paths that the pattern matches, sorted. What they are is not
-// looked at, but folders are left out. A folder that cannot be read matches
-// nothing; the first error of that kind is returned with what was found.
-func (g *Globber) Glob() ([]string, error) {
+// Glob returns the paths that the pattern matches, sorted, and whether that can
+// be other ones than the last time. What they are is not looked at, but folders
+// are left out. A folder that cannot be read matches nothing; the first error of
+// that kind is returned with what was found. The paths are the Globber's.
+func (g *Globber) Glob() (paths []string, changed bool, err error) {
+	if g.whole && g.unchanged() {
+		return g.found, false, nil
+	}
 	for _, f := range g.folders {
 		f.round = false
 	}
 	g.left = maxGlobFolders
 	var found []string
-	err := g.walk(g.root, g.parts, &found)
+	err = g.walk(g.root, g.parts, &found)
 	for dir, f := range g.folders {
 		if !f.round {
 			delete(g.folders, dir)
 		}
 	}
 	slices.Sort(found)
-	return slices.Compact(found), err
+	g.found, g.whole = slices.Compact(found), err == nil
+	return g.found, true, err
+}
+
+// unchanged reports whether every folder still is as it was read.
+func (g *Globber) unchanged() bool {
+	for dir, f := range g.folders {
+		if now, err := StampOf(dir); err != nil || now != f.stamp || !f.settled {
+			return false
+		}
+	}
+	return len(g.folders) > 0
 }
 
 // Folders returns the folders whose names decide what the pattern matches.

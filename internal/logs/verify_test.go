@@ -102,7 +102,7 @@ func TestVerify(t *testing.T) {
 	// One bit of the copy, far inside.
 	st := r.stream("app.log")
 	st.mu.Lock()
-	p := st.c.pieces(1)[40]
+	p := st.c.pieces(1)[20]
 	st.mu.Unlock()
 	f, err := os.OpenFile(r.path("app.log"), os.O_RDWR, 0)
 	check(t, err)

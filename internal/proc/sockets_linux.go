@@ -167,7 +167,7 @@ func (t *SocketTable) loadUnix() {
 		trusted, ok := t.unix[inode]
 		switch {
 		case !ok && err == nil:
-			return // forged, or younger than what we were told
+			return // forged, or closed between the two readings
 		case !ok:
 			t.unix[inode] = s
 		case trusted.Address == nil:

@@ -20,7 +20,11 @@ func (r *rule) alias(path string) string {
 	if r.glob == nil {
 		return r.Alias
 	}
-	return strings.NewReplacer("{name}", filepath.Base(path), "{dir}", filepath.Base(filepath.Dir(path))).Replace(r.Alias)
+	alias := r.Alias
+	if strings.Contains(alias, "{dir}") {
+		alias = strings.ReplaceAll(alias, "{dir}", filepath.Base(filepath.Dir(path)))
+	}
+	return strings.ReplaceAll(alias, "{name}", filepath.Base(path))
 }
 
 // fold makes equal the aliases that are one.

@@ -131,26 +131,34 @@ func (s *Shipper) dropUnwanted() {
 	}
 }
 
-// findFiles applies the patterns; the caller holds s.mu.
-func (s *Shipper) findFiles() {
-	for _, r := range s.rules {
+// findFiles applies the patterns. What they matched before is looked at again
+// only if all says so.
+func (s *Shipper) findFiles(all bool) {
+	s.mu.RLock()
+	rules := s.rules
+	s.mu.RUnlock()
+	for _, r := range rules {
 		if r.glob == nil {
 			continue
 		}
-		paths, err := r.glob.Glob()
+		paths, changed, err := r.glob.Glob()
+		s.mu.Lock()
 		if _, refused := errors.AsType[*follow.Refusal](err); refused {
 			s.rejectLocked(r.Path, err.Error())
 		} else if err != nil {
 			s.log.Debug("a folder cannot be searched", "pattern", r.Path, "error", err)
 		}
-		s.addMatches(r, paths)
+		if (changed || all) && slices.Contains(s.rules, r) {
+			s.addMatches(r, paths)
+		}
+		s.mu.Unlock()
 	}
 }
 
 // addMatches makes streams of the paths that a pattern matched, but of those
 // that are a rotated file of another, or a followed file under another name.
 func (s *Shipper) addMatches(r *rule, paths []string) {
-	fresh := slices.DeleteFunc(paths, func(p string) bool {
+	fresh := slices.DeleteFunc(slices.Clone(paths), func(p string) bool {
 		st := s.streams[fold(r.alias(p))]
 		return st != nil && st.path == p
 	})

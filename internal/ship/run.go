@@ -86,7 +86,7 @@ func (l *loop) round(now time.Time) time.Time {
 	s := l.s
 	rescan, dirty := s.takeDirty()
 	if rescan || now.Sub(l.scanned) >= s.scanEvery() {
-		l.scan(now)
+		l.scan(now, rescan)
 	}
 	for _, st := range dirty {
 		l.sync(st)
@@ -138,11 +138,9 @@ func (l *loop) lookActive(now time.Time) time.Time {
 
 // scan applies the patterns, looks at every path in a folder that changed, and
 // renews the watches.
-func (l *loop) scan(now time.Time) {
+func (l *loop) scan(now time.Time, all bool) {
 	s := l.s
-	s.mu.Lock()
-	s.findFiles()
-	s.mu.Unlock()
+	s.findFiles(all)
 	s.watchFolders() // before the paths are looked at, so that nothing comes between
 	folders := map[string]follow.Stamp{}
 	for _, st := range s.all() {

@@ -331,9 +331,10 @@ func TestRelease(t *testing.T) {
 func TestMeminfo(t *testing.T) {
 	for text, want := range map[string]string{
 		"MemTotal: 1000 kB\nMemFree: 300 kB\nMemAvailable: 600 kB\nBuffers: 10 kB\nCached: 200 kB\nSReclaimable: 30 kB\nShmem: 7 kB\nSwapTotal: 50 kB\nSwapFree: 20 kB\n": "1000 400 300 7 10 230 600 50 30 20",
-		"MemTotal: 1000 kB\nMemFree: 300 kB\n":                        "1000 700 300 0 0 0 300 0 0 0",
-		"MemTotal: 1000 kB\nMemFree: 300 kB\nMemAvailable: 6000 kB\n": "1000 700 300 0 0 0 300 0 0 0",
-		"nothing\n": "error",
+		"MemTotal: 1000 kB\nMemFree: 300 kB\n":                        "1000 700 300 -1 -1 -1 300 -1 -1 -1",
+		"MemTotal: 1000 kB\nMemFree: 300 kB\nMemAvailable: 6000 kB\n": "1000 700 300 -1 -1 -1 300 -1 -1 -1",
+		"MemTotal: 1000 kB\n":                                         "1000 -1 -1 -1 -1 -1 -1 -1 -1 -1",
+		"nothing\n":                                                   "error",
 	} {
 		got := "error"
 		if m, err := parseMeminfo([]byte(text)); err == nil {

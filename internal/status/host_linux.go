@@ -41,9 +41,20 @@ func (h *host) pids() ([]int, error) {
 	return in.PIDs(nil)
 }
 
-// bootTime is when the kernel says it was booted (btime in proc_stat(5)), on
-// the clock of today: whole seconds, so that it does not move from one answer to
-// the next.
+// bootTime is when the kernel was booted, on the clock of today: what btime in
+// proc_stat(5) says. It is cut to whole seconds, so that it does not move from
+// one answer to the next; for the same reason the two clocks that it comes from
+// are read until that was done without a pause between.
 func bootTime() time.Time {
-	return time.Now().Add(-proc.SinceBoot()).Truncate(time.Second)
+	const tries, together = 8, 2 * time.Microsecond
+	var boot time.Time
+	best := time.Hour
+	for i := 0; i < tries && best > together; i++ {
+		before := proc.SinceBoot()
+		now := time.Now()
+		if took := proc.SinceBoot() - before; took < best {
+			best, boot = took, now.Add(-before)
+		}
+	}
+	return boot.Truncate(time.Second)
 }

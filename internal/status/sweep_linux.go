@@ -137,7 +137,7 @@ func (w *sweeper[T]) run(pids []int) {
 	w.ended = true
 	switch {
 	case w.marked:
-		w.stuck.remove(w.id, w.careful)
+		w.stuck.remove(w.id, w.reader())
 	case w.abandoned:
 	default:
 		if err != nil {
@@ -312,7 +312,15 @@ func (w *sweeper[T]) abandon() {
 // mark counts the goroutine among the stuck ones, until it ends. w.mu is held.
 func (w *sweeper[T]) mark() {
 	w.marked = true
-	w.stuck.add(w.id, w.careful)
+	w.stuck.add(w.id, w.reader())
+}
+
+// reader is what the goroutine counts as while it is stuck. w.mu is held.
+func (w *sweeper[T]) reader() stuckReaders {
+	if w.careful {
+		return stuckReaders{careful: 1}
+	}
+	return stuckReaders{usual: 1}
 }
 
 // leaveBehind abandons the goroutine if it has done nothing since steps, and
@@ -373,24 +381,22 @@ func (s *stuckProcesses) look(id dtc.ProcessID) (careful, hopeless bool) {
 	return r.usual > 0 || len(s.readers) >= maxStuck, r.careful > 0
 }
 
-func (s *stuckProcesses) add(id dtc.ProcessID, careful bool) { s.count(id, careful, 1) }
-
-func (s *stuckProcesses) remove(id dtc.ProcessID, careful bool) { s.count(id, careful, -1) }
-
-func (s *stuckProcesses) count(id dtc.ProcessID, careful bool, n int) {
+func (s *stuckProcesses) add(id dtc.ProcessID, n stuckReaders) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.readers == nil {
 		s.readers = make(map[dtc.ProcessID]stuckReaders)
 	}
 	r := s.readers[id]
-	if careful {
-		r.careful += n
-	} else {
-		r.usual += n
-	}
-	s.readers[id] = r
-	if r == (stuckReaders{}) {
+	s.readers[id] = stuckReaders{r.usual + n.usual, r.careful + n.careful}
+}
+
+func (s *stuckProcesses) remove(id dtc.ProcessID, n stuckReaders) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.readers[id]
+	r = stuckReaders{r.usual - n.usual, r.careful - n.careful}
+	if s.readers[id] = r; r == (stuckReaders{}) {
 		delete(s.readers, id)
 	}
 }

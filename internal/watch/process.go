@@ -45,7 +45,7 @@ func (w *Watcher) start(c *call, wt dtc.WatchTarget, told map[identity]uint64) e
 	case before.state == targetHeld:
 		return nil // it has ended this moment
 	}
-	seen, found := w.attach(s, t, wt.PID, func(seen proc.Seen) bool {
+	seen, found, _ := w.attach(s, t, wt.PID, func(seen proc.Seen) bool {
 		told := before.state == targetEnded && before.last == identity{w.boot, seen.ID}
 		return !told && listed(seen)
 	})
@@ -75,11 +75,14 @@ func (w *Watcher) resume(s *session, t *target, known identity, told map[identit
 	}
 	w.vacate(s, t)
 	var seen proc.Seen
-	found := false
+	var found bool
+	var err error
 	if known.boot == w.boot {
-		seen, found = w.attach(s, t, known.id.PID, func(seen proc.Seen) bool { return seen.ID == known.id })
+		seen, found, err = w.attach(s, t, known.id.PID, func(seen proc.Seen) bool { return seen.ID == known.id })
 	}
 	switch {
+	case err != nil:
+		w.assume(s, t, known.id)
 	case !found:
 		w.settle(s, t, known, 0)
 	case !seen.Zombie:
@@ -140,7 +143,7 @@ func (w *Watcher) check(s *session, pid int) (dtc.Sighting, bool) {
 	case targetHeld:
 		return w.lookAt(before.held)
 	case targetMissing:
-		seen, found := w.attach(s, t, pid, listed)
+		seen, found, _ := w.attach(s, t, pid, listed)
 		if found {
 			return w.sighting(dtc.StateAlive, seen.ID, seen.Name), !seen.Zombie
 		}
@@ -209,21 +212,38 @@ func (w *Watcher) acknowledged(s *session) uint64 {
 
 // attach gets hold of the process that now has the pid, if wanted says yes to
 // it, and makes it the target's. found is false if there is none, or not that
-// one. A zombie is attached too; its end is told at once.
-func (w *Watcher) attach(s *session, t *target, pid int, wanted func(proc.Seen) bool) (seen proc.Seen, found bool) {
+// one. A zombie is attached too; its end is told at once. An error means that
+// the system does not say what there is: to who knows no process, none.
+func (w *Watcher) attach(s *session, t *target, pid int, wanted func(proc.Seen) bool) (seen proc.Seen, found bool, err error) {
 	w.attaching.Lock()
 	defer w.attaching.Unlock()
-	seen, err := proc.Look(pid)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		w.log.Warn("cannot look at a process, taking it for missing", "pid", pid, "err", err)
-	}
-	if err != nil || !wanted(seen) {
-		return seen, false
+	seen, err = proc.Look(pid)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return seen, false, nil
+	case err != nil:
+		w.log.Warn("cannot look at a process", "pid", pid, "err", err)
+		return seen, false, err
+	case !wanted(seen):
+		return seen, false, nil
 	}
 	if p := w.own(s, t, seen); p != nil {
 		w.arm(p)
 	}
-	return seen, true
+	return seen, true, nil
+}
+
+// assume makes a target hold a process that the asker saw alive and that the
+// system does not show now, out of descriptors perhaps: it lives as far as
+// anyone knows, and is looked at until that is known better.
+func (w *Watcher) assume(s *session, t *target, id dtc.ProcessID) {
+	w.attaching.Lock()
+	p := w.own(s, t, proc.Seen{ID: id, Lived: sinceStart(id)})
+	if p != nil {
+		w.lookAfter(p, errNotShown)
+	}
+	w.attaching.Unlock()
+	w.report(s, t, w.sighting(dtc.StateAlive, id, ""))
 }
 
 // own makes the process the target's, and returns it if nobody held it before.
@@ -263,15 +283,34 @@ func (w *Watcher) arm(p *process) {
 	case errors.Is(err, fs.ErrNotExist):
 		w.gone(p)
 	default:
-		p.polled = true
-		if w.poll.add(p) {
-			w.log.Warn("the system does not tell of every process when it ends, looking at the rest once a second",
-				"pid", p.id.PID, "err", err)
-		}
+		w.lookAfter(p, err)
 	}
 }
 
-var errNoWaiter = errors.New("no such service in this system")
+// lookAfter has p looked at once a second, because of err. w.attaching is held.
+func (w *Watcher) lookAfter(p *process, err error) {
+	p.polled = true
+	if w.poll.add(p) {
+		w.log.Warn("the system does not tell of every process when it ends, looking at the rest once a second",
+			"pid", p.id.PID, "err", err)
+	}
+}
+
+var (
+	errNoWaiter = errors.New("no such service in this system")
+	errNotShown = errors.New("the process cannot be looked at now")
+)
+
+// sameStill looks whether the process is there still, after something has been
+// opened by its pid. The error is [fs.ErrNotExist] if it is not; another one
+// means that the system does not say, which is no end of it.
+func sameStill(id dtc.ProcessID) (proc.Seen, error) {
+	seen, err := proc.Look(id.PID)
+	if err == nil && seen.ID != id {
+		err = fs.ErrNotExist
+	}
+	return seen, err
+}
 
 // gone looks once more at a process that has ended, and tells it.
 func (w *Watcher) gone(p *process) {

@@ -73,9 +73,13 @@ func (w *waiter) add(p *process) error {
 		return fmt.Errorf("have the kernel tell the end of the process: %w", err)
 	}
 	// It was there before and is still: what was registered is no other.
-	if seen, err := proc.Look(pid); err != nil || seen.ID != p.id || seen.Zombie {
+	seen, err := sameStill(p.id)
+	if err == nil && seen.Zombie {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
 		_ = w.change(pid, unix.EVFILT_PROC, unix.EV_DELETE, 0)
-		return fs.ErrNotExist
+		return err
 	}
 	w.procs[pid] = p
 	return nil

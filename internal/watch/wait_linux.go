@@ -101,9 +101,9 @@ func (w *waiter) add(p *process) error {
 		return fmt.Errorf("open a descriptor of the process: %w", err)
 	}
 	// It was there before and is still: the descriptor is of no other.
-	if seen, err := proc.Look(p.id.PID); err != nil || seen.ID != p.id {
+	if _, err := sameStill(p.id); err != nil {
 		_ = unix.Close(fd)
-		return fs.ErrNotExist
+		return err
 	}
 	w.token++
 	p.handle = handle{fd: fd, token: w.token}

@@ -87,9 +87,9 @@ func (w *waiter) add(p *process) error {
 		return fmt.Errorf("open the process: %w", err)
 	}
 	// The pid stays taken while we hold the handle.
-	if seen, err := proc.Look(p.id.PID); err != nil || seen.ID != p.id {
+	if _, err := sameStill(p.id); err != nil {
 		_ = windows.CloseHandle(h)
-		return fs.ErrNotExist
+		return err
 	}
 	if err := w.registerWait(p, h); err != nil {
 		_ = windows.CloseHandle(h)

@@ -256,21 +256,6 @@ func TestMissingComesToBe(t *testing.T) {
 	}
 }
 
-func TestDescriptorsRunOut(t *testing.T) {
-	a, b := start(t, "exit 0"), start(t, "exit 5")
-	w := newWatcher(t)
-	w.waiter.budget = 1
-	f := watchFor(t, w, "m", pids(a.pid, b.pid)...)
-	f.is(t, a.pid, dtc.StateAlive)
-	f.is(t, b.pid, dtc.StateAlive)
-	b.end() // polled
-	f.is(t, b.pid, dtc.StateDead)
-	a.kill()
-	if dead := f.is(t, a.pid, dtc.StateDead); dead.Exit.Number != 9 {
-		t.Errorf("exit %+v", dead.Exit)
-	}
-}
-
 // TestOfAnotherUser watches as a user who may not inspect the process.
 func TestOfAnotherUser(t *testing.T) {
 	dir := t.TempDir()
