@@ -14,8 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf16"
 
 	"dtc"
 	"dtc/internal/config"
@@ -309,7 +307,7 @@ func eventJSON(e *dtc.Event) []byte {
 	if err := enc.Encode(r); err != nil {
 		return nil // no field of it can fail
 	}
-	return escapeJSON(buf.Bytes())
+	return render.EscapeJSON(buf.Bytes())
 }
 
 func (r *eventRecord) setEnd(e *dtc.Event) {
@@ -325,22 +323,4 @@ func (r *eventRecord) setEnd(e *dtc.Event) {
 	if !e.DiedAt.IsZero() {
 		r.DiedAt = e.DiedAt.UTC().Format(eventTime)
 	}
-}
-
-// escapeJSON puts \u escapes in the place of what JSON allows in a string and a
-// terminal may obey: DEL, C1 and format characters, such as bidi controls.
-func escapeJSON(data []byte) []byte {
-	out := make([]byte, 0, len(data))
-	for _, r := range string(data) {
-		switch {
-		case r < 0x7f || !unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp):
-			out = append(out, string(r)...)
-		case r > 0xffff:
-			hi, lo := utf16.EncodeRune(r)
-			out = fmt.Appendf(out, `\u%04x\u%04x`, hi, lo)
-		default:
-			out = fmt.Appendf(out, `\u%04x`, r)
-		}
-	}
-	return out
 }

@@ -40,11 +40,13 @@ func (a *app) get(ctx context.Context, status dtc.Status, o getOptions) error {
 		return err
 	}
 	defer fl.Close()
+	color, restore := a.cursorControl()
+	defer restore()
 	g := &getter{
 		app: a, hosts: hosts, fleet: fl, query: dtc.Query{Status: status}, timeout: o.timeout,
 		render: render.Options{
 			Format: render.Format(o.format), Human: o.human, Raw: o.raw,
-			Terminal: a.terminal, Color: a.cursorControl(), Columns: a.columns,
+			Terminal: a.terminal, Color: color, Columns: a.columns,
 		},
 	}
 	if o.watching {
@@ -59,9 +61,12 @@ func (a *app) get(ctx context.Context, status dtc.Status, o getOptions) error {
 }
 
 // cursorControl tells whether the output may be given colors and cursor
-// movements.
-func (a *app) cursorControl() bool {
-	return a.terminal && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb"
+// movements, and prepares the terminal for them until restore is called.
+func (a *app) cursorControl() (ok bool, restore func()) {
+	if !a.terminal || a.getenv("NO_COLOR") != "" || a.getenv("TERM") == "dumb" {
+		return false, func() {}
+	}
+	return obeySequences(a.stdout)
 }
 
 // round asks all hosts once and writes their answers to w.

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"dtc"
 )
 
 // testApp returns a program in a home with these hosts, and what it writes.
@@ -142,6 +145,22 @@ func TestWatchScreen(t *testing.T) {
 				t.Errorf("line %d is %q, want %q", j, lines[j], want[j])
 			}
 		}
+	}
+}
+
+func TestScreenStepsAside(t *testing.T) {
+	var stdout output
+	g := &getter{app: &app{stdout: &stdout, rows: 9}, query: dtc.Query{Status: dtc.StatusMemory}}
+	s := g.newScreen(time.Second)
+	s.draw(s.frame("now\n", ""))
+	before := len(stdout.String())
+	s.aside(func() {
+		if got := stdout.String()[before:]; got != closeScreen {
+			t.Errorf("while it is suspended: %q", got)
+		}
+	})
+	if got, want := stdout.String()[before:], closeScreen+openScreen+s.frame("now\n", ""); got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/term"
@@ -18,9 +19,10 @@ import (
 // one answer below the other. How the last whole round ended is the status.
 func (g *getter) watch(ctx context.Context, every time.Duration) error {
 	show := g.showBelow()
-	if g.app.cursorControl() && g.render.Format == render.FormatText {
+	if g.render.Color && g.render.Format == render.FormatText {
 		s := g.newScreen(every)
 		defer s.close()
+		defer onSuspend(s.aside)() // before the close
 		show = s.show
 	}
 	tick := time.NewTicker(every)
@@ -86,6 +88,9 @@ func (p *prefixed) Write(b []byte) (int, error) {
 type screen struct {
 	get   *getter
 	title string
+
+	mu   sync.Mutex // held while something is written
+	last string     // frame; guarded by mu
 }
 
 // The control sequences of ECMA-48 and xterm that a screen needs.
@@ -99,14 +104,33 @@ const (
 
 func (g *getter) newScreen(every time.Duration) *screen {
 	s := &screen{get: g, title: fmt.Sprintf("Every %s: dtc get %s", every, g.query.Status)}
-	s.write(openScreen + s.frame("", ""))
+	s.write(openScreen)
+	s.draw(s.frame("", ""))
 	return s
 }
 
 func (s *screen) close() { s.write(closeScreen) }
 
 func (s *screen) write(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	fmt.Fprint(s.get.app.stdout, text)
+}
+
+func (s *screen) draw(frame string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last = frame
+	fmt.Fprint(s.get.app.stdout, frame)
+}
+
+// aside gives the terminal back as it was while sleep runs.
+func (s *screen) aside(sleep func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fmt.Fprint(s.get.app.stdout, closeScreen)
+	sleep()
+	fmt.Fprint(s.get.app.stdout, openScreen+s.last)
 }
 
 // show asks once and draws the answers.
@@ -115,7 +139,7 @@ func (s *screen) show(ctx context.Context) (outcome, error) {
 	var body bytes.Buffer
 	out, err := s.get.round(ctx, &body)
 	if err == nil && ctx.Err() == nil {
-		s.write(s.frame(body.String(), s.get.summary(out)))
+		s.draw(s.frame(body.String(), s.get.summary(out)))
 	}
 	return out, err
 }

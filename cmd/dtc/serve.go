@@ -50,6 +50,9 @@ func (a *app) serve(ctx context.Context, only []string, format string) error {
 	if err != nil {
 		return err
 	}
+	if _, err := a.openAuthority(); err != nil {
+		return err // says what is missing of the home
+	}
 	m, err := monitor.New(monitor.Options{
 		Home: a.homeDir(), ConfigPath: a.configPath(), Config: cfg, Load: a.loadConfig,
 		Parts: only, Version: version, Logger: log,

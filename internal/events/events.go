@@ -61,8 +61,8 @@ func Open(dir string, opts Options) (*Store, error) {
 // durable.
 //
 // An event whose id stands in the last few files of its kind is dropped, with
-// no error. After an error nothing of the event stands in the file, and it may
-// be appended again.
+// no error. After an error it may be appended again: however often, its line
+// stands in the file once.
 func (s *Store) Append(folder string, port uint16, e dtc.Event) error {
 	if err := check(folder, port, &e); err != nil {
 		return err

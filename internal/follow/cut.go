@@ -108,11 +108,17 @@ func (c *Chain) Close() {
 }
 
 // Family returns the siblings of the path as they are now. Those that are not
-// of the chain are open; the caller closes them.
-func (c *Chain) Family() (Family, error) {
-	family, err := c.host.Family(c.familyPath(nil), func(id Identity, _ Stat) bool { return c.Held(id) != nil })
+// of the chain, and that wanted reports as wanted, are open; the caller closes
+// them.
+func (c *Chain) Family(wanted func(Identity, Stat) bool) (Family, error) {
+	family, err := c.host.Family(c.familyPath(nil), func(id Identity, st Stat) bool {
+		return c.Held(id) != nil || !wanted(id, st)
+	})
 	return family, ignoreGone(err)
 }
+
+// Everyone wants every member of a family.
+func Everyone(Identity, Stat) bool { return true }
 
 // Stranger reports whether the chain knows of a file of the family that is none
 // of its own. Of one that is not known the next Sync will tell.

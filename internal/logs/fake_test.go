@@ -173,6 +173,24 @@ func (r *rig) stream(alias string) *stream {
 	return r.streams[ownerKey{peerA.ID, fold(alias)}]
 }
 
+// compact writes a side record anew.
+func (r *rig) compact(alias string) error {
+	st := r.stream(alias)
+	r.syncStream(st)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for st.syncing {
+		st.mu.Unlock()
+		time.Sleep(time.Millisecond)
+		st.mu.Lock()
+	}
+	c, err := st.open()
+	if err == nil {
+		err = c.compact()
+	}
+	return err
+}
+
 func (r *rig) path(alias string) string { return filepath.Join(r.dir, "10.0.0.7", alias) }
 
 func (r *rig) content(alias string) string {

@@ -410,22 +410,7 @@ func (m *sourceModel) spoil(safe, size int64) {
 	}
 }
 
-func (m *sourceModel) compact() {
-	st := m.r.stream("app.log")
-	m.r.syncStream(st)
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	if st.syncing {
-		return
-	}
-	c, err := st.open()
-	if err == nil {
-		err = c.compact()
-	}
-	if err != nil {
-		m.t.Fatal(err)
-	}
-}
+func (m *sourceModel) compact() { check(m.t, m.r.compact("app.log")) }
 
 func (m *sourceModel) unload() {
 	st := m.r.stream("app.log")

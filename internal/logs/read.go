@@ -211,7 +211,7 @@ func (r *reading) split(s *source, b []byte) error {
 			continue
 		}
 		s.partial = append(s.partial, line...)
-		if !found && len(s.partial) < MaxLine {
+		if !found && len(s.partial) <= MaxLine {
 			continue
 		}
 		err := r.give(s, s.partial)
@@ -231,7 +231,10 @@ func (r *reading) give(s *source, line []byte) error {
 	if r.query.Match != nil && !r.query.Match.Match(bytes.TrimSuffix(line, []byte{'\n'})) {
 		return nil
 	}
-	return r.emit(Line{Target: s.target, Text: line, Cut: len(line) >= MaxLine && line[len(line)-1] != '\n'})
+	if r.query.Bytes || len(line) <= MaxLine {
+		return r.emit(Line{Target: s.target, Text: line})
+	}
+	return r.emit(Line{Target: s.target, Text: line[:MaxLine], Cut: true})
 }
 
 // end gives a last line without its newline.

@@ -7,71 +7,43 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"dtc"
 )
 
-// answering answers the monitor's questions while f runs.
-func (a *agent) answering(f func()) {
-	a.t.Helper()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		f()
-	}()
-	frames := make(chan dtc.Frame)
-	go func() {
-		defer close(frames)
-		for {
-			var fr dtc.Frame
-			if a.link.Recv(&fr) != nil {
-				return
-			}
-			select {
-			case frames <- fr:
-			case <-done:
-				return
+// answerAll takes the frames from now on and answers what is asked.
+func (a *agent) answerAll() {
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		var f dtc.Frame
+		for a.link.Recv(&f) == nil {
+			if f.Kind == dtc.FrameAsk {
+				a.answer(f)
 			}
 		}
-	}()
-	for {
-		select {
-		case <-done:
-			return
-		case fr, ok := <-frames:
-			if !ok {
-				return
-			}
-			if fr.Kind == dtc.FrameAsk {
-				a.answer(fr)
-			}
-		}
-	}
+	})
+	a.t.Cleanup(func() {
+		a.link.Close()
+		wg.Wait()
+	})
 }
 
-func (r *rig) verify(a *agent) []string {
+func (r *rig) verify() []string {
 	r.t.Helper()
 	var out []string
-	run := func() {
-		err := r.Verify(context.Background(), nil, func(f Finding) error {
-			line := fmt.Sprintf("%s %d %d-%d %s", f.Alias, f.Generation, f.From, f.To, f.Verdict)
-			if f.Place != nil {
-				line += fmt.Sprintf(" at %d", *f.Place)
-			}
-			out = append(out, line)
-			return nil
-		})
-		if err != nil {
-			r.t.Error(err)
+	err := r.Verify(context.Background(), nil, func(f Finding) error {
+		line := fmt.Sprintf("%s %d %d-%d %s", f.Alias, f.Generation, f.From, f.To, f.Verdict)
+		if f.Place != nil {
+			line += fmt.Sprintf(" at %d", *f.Place)
 		}
-	}
-	if a == nil {
-		run()
-	} else {
-		a.answering(run)
-	}
+		out = append(out, line)
+		return nil
+	})
+	check(r.t, err)
 	return out
 }
 
@@ -79,7 +51,13 @@ func TestVerify(t *testing.T) {
 	r := newRig(t)
 	a := r.connect(peerA)
 	sources := map[uint64][]byte{1: []byte(text(9 << 20)), 2: []byte("second\n"), 3: []byte(text(5000))}
-	a.source = func(g uint64) []byte { return sources[g] }
+	var gone atomic.Uint64
+	a.source = func(g uint64) []byte {
+		if g == gone.Load() {
+			return nil
+		}
+		return sources[g]
+	}
 	a.attach(1, "app.log")
 	for g := uint64(1); g <= 3; g++ {
 		a.open(1, g, fmt.Sprint(g))
@@ -94,8 +72,9 @@ func TestVerify(t *testing.T) {
 	a.append(1, 2, 0, "second\n")
 	a.append(1, 3, 0, string(sources[3]))
 	a.ping()
+	a.answerAll()
 	want := []string{"app.log 1 0-9437184 exact", "app.log 2 0-7 exact", "app.log 3 0-5000 exact"}
-	if got := r.verify(a); fmt.Sprint(got) != fmt.Sprint(want) {
+	if got := r.verify(); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Fatalf("%q", got)
 	}
 
@@ -114,30 +93,25 @@ func TestVerify(t *testing.T) {
 	check(t, err)
 	check(t, f.Close())
 	want[0] = fmt.Sprintf("app.log 1 0-9437184 differs at %d", p.source+77)
-	if got := r.verify(a); fmt.Sprint(got) != fmt.Sprint(want) {
+	if got := r.verify(); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Fatalf("%q", got)
 	}
 
 	// A source that is shorter, one that is gone, and one that was sealed.
-	sources[3] = sources[3][:10]
 	seal := a.frame(dtc.FrameSeal, 1, 2)
 	seal.End, seal.Sum = 7, crcOf("second\n")
 	a.send(seal)
-	a.ping()
-	a.source = func(g uint64) []byte {
-		if g == 2 {
-			return nil
-		}
-		return sources[g]
-	}
-	want[1], want[2] = "app.log 2 0-7 sealed", "app.log 3 0-5000 not known"
-	if got := r.verify(a); fmt.Sprint(got) != fmt.Sprint(want) {
+	gone.Store(2)
+	eventually(t, "the seal", func() bool { return r.verify()[1] == "app.log 2 0-7 sealed" })
+	gone.Store(3)
+	want[2] = "app.log 3 0-5000 not known"
+	if got := r.verify(); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Fatalf("%q", got)
 	}
 	a.close()
 	eventually(t, "its end", func() bool { return r.Streams()[0].State == StreamAway })
-	want[0] = "app.log 1 0-9437184 not known"
-	if got := r.verify(nil); fmt.Sprint(got) != fmt.Sprint(want) {
+	want[0], want[1] = "app.log 1 0-9437184 not known", "app.log 2 0-7 sealed"
+	if got := r.verify(); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Fatalf("%q", got)
 	}
 }

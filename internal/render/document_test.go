@@ -237,6 +237,22 @@ func TestJSONStrings(t *testing.T) {
 	}
 }
 
+func TestEscapeJSON(t *testing.T) {
+	text := "a\x1b\x7f\u0085\u202e\u2066é日\U0001f600\n"
+	document, err := json.Marshal(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	safe := EscapeJSON(append(document, '\n'))
+	if want := `"a\u001b\u007f\u0085\u202e\u2066é日😀\n"` + "\n"; string(safe) != want {
+		t.Errorf("got %q, want %q", safe, want)
+	}
+	var again string
+	if err := json.Unmarshal(safe, &again); err != nil || again != text {
+		t.Errorf("reads as %q, %v", again, err)
+	}
+}
+
 func FuzzJSON(f *testing.F) {
 	f.Add("nginx", int64(812), 1.5)
 	f.Add("\x1b\"\\\u202e\xff", int64(-1), math.NaN())

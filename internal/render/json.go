@@ -206,3 +206,17 @@ func appendJSONRune(b []byte, r rune) []byte {
 		return utf8.AppendRune(b, r)
 	}
 }
+
+// EscapeJSON returns a document of encoding/json with \u escapes in the place of
+// what JSON allows in a string and a terminal may obey: see [Escape].
+func EscapeJSON(document []byte) []byte {
+	b := make([]byte, 0, len(document))
+	for _, r := range string(document) {
+		if r >= 0x7f && unsafeRune(r) {
+			b = appendU(b, r)
+		} else {
+			b = utf8.AppendRune(b, r)
+		}
+	}
+	return b
+}

@@ -20,11 +20,11 @@ func (r *rule) alias(path string) string {
 	if r.glob == nil {
 		return r.Alias
 	}
-	alias := r.Alias
-	if strings.Contains(alias, "{dir}") {
-		alias = strings.ReplaceAll(alias, "{dir}", filepath.Base(filepath.Dir(path)))
+	name := filepath.Base(path)
+	if !strings.Contains(r.Alias, "{dir}") {
+		return strings.ReplaceAll(r.Alias, "{name}", name) // much faster, for there may be thousands
 	}
-	return strings.ReplaceAll(alias, "{name}", filepath.Base(path))
+	return strings.NewReplacer("{name}", name, "{dir}", filepath.Base(filepath.Dir(path))).Replace(r.Alias)
 }
 
 // fold makes equal the aliases that are one.

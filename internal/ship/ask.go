@@ -97,31 +97,38 @@ func (x *session) asks(q *question, id uint64) bool {
 // rounds.
 func (x *session) asksUs(st *stream, f *dtc.Frame) {
 	st.mu.Lock()
-	var file *follow.File
+	answer := dtc.Frame{
+		Kind: dtc.FrameAnswer, Stream: f.Stream, Epoch: st.epoch, ID: f.ID,
+		Generation: f.Generation, Offset: f.Offset, End: f.Offset,
+	}
+	var file, own *follow.File
 	for _, sh := range st.shipments {
 		if sh.number == f.Generation {
 			file = sh.File
 		}
 	}
-	epoch := st.epoch
-	st.mu.Unlock()
-	answer := dtc.Frame{
-		Kind: dtc.FrameAnswer, Stream: f.Stream, Epoch: epoch, ID: f.ID,
-		Generation: f.Generation, Offset: f.Offset, End: f.Offset,
-	}
 	if file == nil {
-		answer.Text = "not known: the source of this generation is not held any more"
+		own = st.reopen(f.Generation)
+		file = own
+	}
+	st.mu.Unlock()
+	if file == nil {
+		answer.Text = "not known: the source of this generation is not there any more"
 		x.push(answer)
 		return
 	}
+	end := f.End
 	x.jobs.Go(func() {
 		x.hashing <- struct{}{}
-		defer func() { <-x.hashing }()
-		sum, end, err := follow.Hash(file, f.Offset, f.End, x.ctx)
+		sum, to, err := follow.Hash(file, answer.Offset, end, x.ctx)
+		<-x.hashing
+		if own != nil {
+			_ = own.Close()
+		}
 		if err != nil {
 			answer.Text = clip("not known: " + err.Error())
 		} else {
-			answer.Data, answer.End = sum, end
+			answer.Data, answer.End = sum, to
 		}
 		x.deposit(message{apply: func() error {
 			x.push(answer)

@@ -16,7 +16,7 @@ import (
 )
 
 var (
-	tortureDuration = flag.Duration("torture.duration", 6*time.Second, "how long each torture test runs")
+	tortureDuration = flag.Duration("torture.duration", 4*time.Second, "how long each torture test runs")
 	tortureSeed     = flag.Uint64("torture.seed", 0, "seed of the torture tests; 0: another each time")
 )
 
@@ -34,8 +34,12 @@ func seed(t *testing.T) *rand.Rand {
 // in the midst of frames, drops acknowledgments, and ends the agent at any
 // moment. At the end every copy is byte for byte what was written.
 func TestExact(t *testing.T) {
+	t.Parallel()
 	for _, how := range []string{"rename", "copy", "mixed"} {
-		t.Run(how, func(t *testing.T) { testExact(t, how) })
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			testExact(t, how)
+		})
 	}
 }
 

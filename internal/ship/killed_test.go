@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"dtc"
 	"dtc/internal/logs"
 	"dtc/internal/wire"
@@ -38,7 +40,12 @@ func TestMain(m *testing.M) {
 	case "monitor":
 		os.Exit(helperMonitor())
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
 }
 
 func helperAgent() int {
@@ -132,6 +139,7 @@ func (h *helper) kill() {
 // TestKilled kills the agent and the monitor at any moment while files are
 // written and rotated. At the end every copy is byte for byte what was written.
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	rnd := seed(t)
 	root := t.TempDir()
 	if err := os.Mkdir(filepath.Join(root, "src"), 0o755); err != nil {

@@ -259,7 +259,7 @@ func (m *matching) findFinished() {
 // came between the newest of them and what is at the path now.
 func (m *matching) findRotated() error {
 	st := m.st
-	family, err := st.chain.Family()
+	family, err := st.chain.Family(follow.Everyone)
 	if err != nil {
 		return err
 	}
@@ -327,8 +327,8 @@ func (m *matching) takeKnown(r *remote, mem *follow.Member) error {
 		return nil
 	case r.found == nil || complete && !g.Doubtful() && size <= r.Position: // nothing of it is wanted
 		r.known, r.found = complete, nil
-		m.st.chain.Remove(g)
-		delete(m.st.shipments, sh.Generation)
+		sh.sealed = complete
+		m.st.remove(sh)
 	}
 	return nil
 }

@@ -82,7 +82,12 @@ func (l *loop) revisit(st *stream) bool {
 		st.named.Store(false)
 		return false
 	}
-	family, err := st.chain.Family()
+	grown := func(id follow.Identity, stat follow.Stat) int {
+		return slices.IndexFunc(st.finished, func(f finished) bool {
+			return f.named && f.origin.Light() == id.Light() && stat.Size > f.end
+		})
+	}
+	family, err := st.chain.Family(func(id follow.Identity, stat follow.Stat) bool { return grown(id, stat) >= 0 })
 	if err != nil {
 		return false
 	}
@@ -90,10 +95,8 @@ func (l *loop) revisit(st *stream) bool {
 	found := false
 	for i := range family.Members {
 		mem := &family.Members[i]
-		j := slices.IndexFunc(st.finished, func(f finished) bool {
-			return f.named && f.origin.Identity == mem.ID && mem.Stat.Size > f.end
-		})
-		if mem.File == nil || j < 0 {
+		j := grown(mem.ID, mem.Stat)
+		if mem.File == nil || j < 0 || !st.finished[j].origin.Same(mem.ID) {
 			continue
 		}
 		f := st.finished[j]
@@ -106,6 +109,29 @@ func (l *loop) revisit(st *stream) bool {
 		found = true
 	}
 	return found
+}
+
+// reopen opens the file of a generation that was let go, if it is still in the
+// family; nil if it is not. The caller holds st.mu, and closes the file.
+func (st *stream) reopen(number uint64) *follow.File {
+	i := slices.IndexFunc(st.finished, func(f finished) bool { return f.number == number && f.named })
+	if i < 0 {
+		return nil
+	}
+	origin := st.finished[i].origin
+	family, err := st.chain.Family(func(id follow.Identity, _ follow.Stat) bool { return id.Light() == origin.Light() })
+	if err != nil {
+		return nil
+	}
+	defer family.Close()
+	for i := range family.Members {
+		if m := &family.Members[i]; m.File != nil && origin.Same(m.ID) {
+			f := m.File
+			m.File = nil
+			return f
+		}
+	}
+	return nil
 }
 
 // after returns the first generation that comes after that of the number.

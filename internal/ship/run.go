@@ -22,7 +22,7 @@ const (
 // Run watches the files, and holds those that were rotated until their bytes
 // are safe, until ctx is done.
 func (s *Shipper) Run(ctx context.Context) error {
-	w, err := follow.NewWatcher()
+	w, err := s.watch()
 	if err != nil {
 		s.log.Warn("changes of files are not told by the system, and are looked for instead", "error", err)
 		w = nil
@@ -131,6 +131,9 @@ func (l *loop) lookActive(now time.Time) time.Time {
 		active = l.s.all()
 	}
 	for _, st := range active {
+		if st.polled.Load() && !st.odd() {
+			l.sync(st) // nobody tells of a rotation either
+		}
 		l.look(st)
 	}
 	return now.Add(every)

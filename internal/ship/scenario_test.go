@@ -13,6 +13,7 @@ import (
 func appLog() File { return File{Path: "app.log", Alias: "app.log"} }
 
 func TestAppendAndRestart(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, appLog())
 	a := w.writer("app.log")
 	all := a.lines(10)
@@ -35,6 +36,7 @@ func TestAppendAndRestart(t *testing.T) {
 }
 
 func TestMissingFolder(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, File{Path: "a/b/app.log", Alias: "app.log"})
 	w.start()
 	w.up()
@@ -57,6 +59,7 @@ func TestMissingFolder(t *testing.T) {
 }
 
 func TestRenameRotation(t *testing.T) {
+	t.Parallel()
 	for _, live := range []bool{true, false} {
 		t.Run(fmt.Sprintf("live=%v", live), func(t *testing.T) {
 			w := newWorld(t, appLog())
@@ -90,6 +93,7 @@ func TestRenameRotation(t *testing.T) {
 }
 
 func TestManyRotationsUnread(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, appLog())
 	a := w.writer("app.log")
 	all := a.lines(5)
@@ -109,6 +113,7 @@ func TestManyRotationsUnread(t *testing.T) {
 }
 
 func TestRotatedWhileAway(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, appLog())
 	a := w.writer("app.log")
 	all := a.lines(5)
@@ -136,6 +141,7 @@ func TestRotatedWhileAway(t *testing.T) {
 }
 
 func TestSiblingsBeforeFirstContact(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, appLog())
 	old := w.writer("app.log.1")
 	old.lines(10)
@@ -158,6 +164,7 @@ func TestSiblingsBeforeFirstContact(t *testing.T) {
 }
 
 func TestDeletedWhileLinkIsDown(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, appLog())
 	a := w.writer("app.log")
 	all := a.lines(5)
@@ -189,6 +196,7 @@ func TestDeletedWhileLinkIsDown(t *testing.T) {
 }
 
 func TestRemoveAndRecreate(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, appLog())
 	a := w.writer("app.log")
 	all := a.lines(5)
@@ -208,6 +216,7 @@ func TestRemoveAndRecreate(t *testing.T) {
 }
 
 func TestInodeReuseWhileAway(t *testing.T) {
+	t.Parallel()
 	for _, root := range []string{"", "/dev/shm"} {
 		t.Run(root, func(t *testing.T) {
 			dir := t.TempDir()
@@ -238,6 +247,7 @@ func TestInodeReuseWhileAway(t *testing.T) {
 }
 
 func TestTruncate(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, appLog())
 	a := w.writer("app.log")
 	all := a.lines(20)
@@ -258,6 +268,7 @@ func TestTruncate(t *testing.T) {
 }
 
 func TestTruncateToSome(t *testing.T) {
+	t.Parallel()
 	for _, live := range []bool{true, false} {
 		t.Run(fmt.Sprintf("live=%v", live), func(t *testing.T) {
 			w := newWorld(t, appLog())
@@ -295,6 +306,7 @@ func TestTruncateToSome(t *testing.T) {
 }
 
 func TestCopyTruncate(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, appLog())
 	a := w.writer("app.log")
 	all := a.lines(200)
@@ -335,6 +347,7 @@ func TestCopyTruncate(t *testing.T) {
 }
 
 func TestCopyTruncateWhileAway(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, appLog())
 	a := w.writer("app.log")
 	all := a.lines(200)
@@ -366,6 +379,7 @@ func TestCopyTruncateWhileAway(t *testing.T) {
 }
 
 func TestTruncatedUnread(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, appLog())
 	a := w.writer("app.log")
 	all := a.lines(20)
@@ -387,6 +401,7 @@ func TestTruncatedUnread(t *testing.T) {
 }
 
 func TestLateWriter(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, appLog())
 	a := w.writer("app.log")
 	first := a.lines(5)
@@ -417,6 +432,7 @@ func TestLateWriter(t *testing.T) {
 }
 
 func TestMovedAway(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, appLog())
 	a := w.writer("app.log")
 	all := a.lines(5)
@@ -432,6 +448,7 @@ func TestMovedAway(t *testing.T) {
 }
 
 func TestSymlink(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, appLog())
 	_ = os.MkdirAll(w.path("t"), 0o755)
 	a, b := w.writer("t/a"), w.writer("t/b")
@@ -456,6 +473,7 @@ func TestSymlink(t *testing.T) {
 }
 
 func TestDanglingLink(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, appLog())
 	_ = os.Symlink(w.path("later/target"), w.path("app.log"))
 	w.start()
@@ -468,6 +486,7 @@ func TestDanglingLink(t *testing.T) {
 }
 
 func TestForeignLink(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, appLog(), File{Path: "ok.log", Alias: "ok.log"})
 	secret := w.writer("secret")
 	secret.lines(5)
@@ -488,6 +507,7 @@ func TestForeignLink(t *testing.T) {
 }
 
 func TestFromEnd(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, File{Path: "app.log", Alias: "app.log", FromEnd: true}, File{Path: "new.log", Alias: "new.log", FromEnd: true})
 	a := w.writer("app.log")
 	a.lines(50)
@@ -511,6 +531,7 @@ func TestFromEnd(t *testing.T) {
 }
 
 func TestPattern(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, File{Path: "*/*.log*", Alias: "{dir}-{name}"})
 	for _, d := range []string{"x", "y"} {
 		_ = os.Mkdir(w.path(d), 0o755)
@@ -551,6 +572,7 @@ func TestPattern(t *testing.T) {
 }
 
 func TestRejected(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, File{Path: "*.log", Alias: "Q-{name}"}, File{Path: "f", Alias: "f"}, File{Path: "sub/*.log", Alias: "q-{name}"})
 	_ = os.Mkdir(w.path("f"), 0o755)
 	_ = os.Mkdir(w.path("sub"), 0o755)

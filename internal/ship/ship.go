@@ -73,7 +73,8 @@ type Shipper struct {
 	rotated int // limit of rotated files held
 	check   func(alias string) error
 	changed chan struct{}
-	serving sync.Mutex // held by Serve
+	watch   func() (*follow.Watcher, error) // makes the watcher; tests have others
+	serving sync.Mutex                      // held by Serve
 
 	mu       sync.RWMutex // guards all below; taken before any stream's
 	files    []File
@@ -108,6 +109,7 @@ func New(opts Options) *Shipper {
 	s := &Shipper{
 		log:      opts.Logger,
 		boot:     opts.Boot,
+		watch:    follow.NewWatcher,
 		check:    opts.CheckAlias,
 		host:     follow.NewHost(opts.Limits.Descriptors),
 		changed:  make(chan struct{}, 1),

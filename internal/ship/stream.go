@@ -2,6 +2,7 @@ package ship
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -133,6 +134,7 @@ func (st *stream) remove(sh *shipment) {
 			named = err == nil && stat.Links > 0
 		}
 		st.named.Store(st.named.Load() || named)
+		st.finished = slices.DeleteFunc(st.finished, func(f finished) bool { return f.number == sh.number })
 		st.finished = append(st.finished, finished{
 			origin: sh.Origin, number: sh.number, start: sh.Start, end: sh.Position(),
 			mark: sh.Mark, head: sh.Head, sum: sh.sum, named: named,

@@ -441,12 +441,12 @@ func TestQuietWatchGoesOn(t *testing.T) {
 func TestStalledReaderIsCutOff(t *testing.T) {
 	limit := defaultLimits()
 	limit.stall = 50 * time.Millisecond
-	given := make(chan error, 1)
+	given := make(chan struct{})
 	r := serve(t, &Server{limits: limit, Agent: &fakeAgent{
 		get: func(_ context.Context, _ dtc.Query, emit func(*dtc.Report) error) error {
 			for {
 				if err := emit(&dtc.Report{Process: processes(1000), Partial: true}); err != nil {
-					given <- err
+					close(given)
 					return err
 				}
 			}
