@@ -25,15 +25,15 @@ func onSuspend(aside func(sleep func())) (stop func()) {
 	done := make(chan struct{})
 	signal.Notify(pressed, syscall.SIGTSTP)
 	sleep := func() {
-		signal.Reset(syscall.SIGTSTP)
-		_ = syscall.Kill(os.Getpid(), syscall.SIGTSTP)
+		// The Go runtime cannot give up SIGTSTP once it was caught. This one it
+		// has never had, and the system does the same for it.
+		_ = syscall.Kill(os.Getpid(), syscall.SIGTTOU)
 		over := time.NewTimer(suspending)
 		defer over.Stop()
 		select {
 		case <-over.C:
 		case <-done:
 		}
-		signal.Notify(pressed, syscall.SIGTSTP)
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -50,6 +50,5 @@ func onSuspend(aside func(sleep func())) (stop func()) {
 		signal.Stop(pressed)
 		close(done)
 		wg.Wait()
-		signal.Reset(syscall.SIGTSTP)
 	}
 }

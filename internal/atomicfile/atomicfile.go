@@ -17,7 +17,8 @@ const privateMode = 0o600
 // Write makes data the content of the file at path, with exactly the given
 // mode (whatever the umask): it writes a temporary file in the same folder,
 // syncs it, renames it over path and syncs the folder. If it fails, path is as
-// it was. A symbolic link at path is replaced, not followed.
+// it was, but for a failure of that last step: then it is new and may become old
+// again with a power loss. A symbolic link at path is replaced, not followed.
 func Write(path string, data []byte, mode os.FileMode) error {
 	return replace(path, data, func(tmp *os.File) error { return tmp.Chmod(mode) }, createTemp)
 }

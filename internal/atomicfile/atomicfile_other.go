@@ -15,11 +15,11 @@ import (
 // start.
 func createPrivate(path string) (*os.File, error) { return createTemp(path) }
 
-// keepOwner gives tmp the owner and group of the file that it replaces. That
-// needs rights that the caller may not have; the content matters more.
-func keepOwner(tmp *os.File, old fs.FileInfo) {
-	if st, ok := old.Sys().(*syscall.Stat_t); ok {
-		_ = tmp.Chown(int(st.Uid), int(st.Gid))
+// keepOwner gives f the owner and group of another file. That needs rights that
+// the caller may not have; the content matters more.
+func keepOwner(f *os.File, of fs.FileInfo) {
+	if st, ok := of.Sys().(*syscall.Stat_t); ok {
+		_ = f.Chown(int(st.Uid), int(st.Gid))
 	}
 }
 

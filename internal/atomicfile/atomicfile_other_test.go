@@ -181,3 +181,26 @@ func TestLockOfAnotherProcess(t *testing.T) {
 	}
 	unlock()
 }
+
+// What root's commands have locked, the service's user can lock.
+func TestLockBelongsToTheFoldersOwner(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chown(dir, 12, 34); err != nil {
+		t.Fatalf("%v: run the tests as root", err)
+	}
+	path := filepath.Join(dir, "lock")
+	for range 2 {
+		unlock, err := Lock(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		unlock()
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st := info.Sys().(*syscall.Stat_t); st.Uid != 12 || st.Gid != 34 || info.Mode() != privateMode {
+			t.Errorf("owner %d:%d mode %v, want 12:34 0600", st.Uid, st.Gid, info.Mode())
+		}
+	}
+}

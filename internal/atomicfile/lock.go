@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 )
 
 // ErrLocked is in the chain of the error of [TryLock] when another process, or
@@ -26,7 +27,7 @@ func TryLock(path string) (unlock func(), err error) { return lock(path, lockNow
 // next one would lock another file.
 func lock(path string, take func(*os.File) error) (func(), error) {
 	for {
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, privateMode)
+		f, err := openLock(path)
 		if err != nil {
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
@@ -43,6 +44,23 @@ func lock(path string, take func(*os.File) error) (func(), error) {
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
 	}
+}
+
+// openLock opens the file, or makes it. A new one belongs to whom its folder
+// belongs to: what root's commands have locked the service's user must be able
+// to lock too.
+func openLock(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, privateMode)
+	if errors.Is(err, fs.ErrExist) {
+		return os.OpenFile(path, os.O_RDWR|os.O_CREATE, privateMode)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if dir, err := os.Stat(filepath.Dir(path)); err == nil {
+		keepOwner(f, dir)
+	}
+	return f, nil
 }
 
 // isAt says whether path leads to the open file f.

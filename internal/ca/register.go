@@ -105,6 +105,9 @@ func parseRegister(path string, data []byte) (*register, error) {
 		dec := json.NewDecoder(bytes.NewReader(text))
 		dec.DisallowUnknownFields()
 		err := dec.Decode(&l)
+		if rest := text[min(int(dec.InputOffset()), len(text)):]; err == nil && len(bytes.TrimSpace(rest)) > 0 {
+			err = errors.New("there is more than one object in the line")
+		}
 		if err == nil && n == 1 {
 			err = l.checkHeader()
 		} else if err == nil {

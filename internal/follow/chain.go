@@ -193,9 +193,9 @@ func (c *Chain) take(family *Family, f *File) bool {
 	return len(c.Generations) > before
 }
 
-// copied reports whether a member is a copy of one of the generations: files
-// that are short may well begin with the same bytes, so of a short one only if
-// that was truncated since.
+// copied reports whether a member is a copy of one of the generations that was
+// truncated since. Of one that was not it may well be a successor that begins
+// with the same bytes.
 func (c *Chain) copied(m *Member) bool {
 	r := c.host.NewProver()
 	return slices.ContainsFunc(c.Generations, func(g *Generation) bool {
@@ -203,7 +203,7 @@ func (c *Chain) copied(m *Member) bool {
 			return false
 		}
 		_, err := r.Look(g)
-		return g.Head.Length >= strongHead || errors.Is(err, ErrCut)
+		return errors.Is(err, ErrCut)
 	})
 }
 

@@ -45,18 +45,8 @@ func (r *Reader) Resume(g *Generation, s dtc.GenerationState) error {
 // it is another file: all that the copy holds, or a long head and the end.
 func (r *Reader) Proves(f *File, s dtc.GenerationState) bool {
 	whole := s.HeadLen > 0 && s.Position-s.Start <= int64(s.HeadLen)
-	return (whole || s.HeadLen >= strongHead) && r.begins(f, s)
-}
-
-// ProvesLong is Proves for when a short file that begins with the same bytes
-// must not be taken for a copy.
-func (r *Reader) ProvesLong(f *File, s dtc.GenerationState) bool {
-	return s.HeadLen >= strongHead && r.begins(f, s)
-}
-
-func (r *Reader) begins(f *File, s dtc.GenerationState) bool {
 	st, err := f.Stat()
-	if err != nil || st.Size < s.Position {
+	if err != nil || st.Size < s.Position || !whole && s.HeadLen < strongHead {
 		return false
 	}
 	_, head, err := r.proves(f, s.Start+int64(s.HeadLen), s.HeadLen, s.Head)

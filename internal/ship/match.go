@@ -387,10 +387,18 @@ func (m *matching) takeNewer(family *follow.Family, last int) {
 	}
 }
 
-// isCopy reports whether a file is a copy of something that the monitor has.
+// isCopy reports whether a file is a copy of something that the monitor has of
+// another one, which was truncated since.
 func (m *matching) isCopy(mem *follow.Member) bool {
 	return slices.ContainsFunc(m.remotes, func(r remote) bool {
-		return m.x.reader.ProvesLong(mem.File, r.GenerationState)
+		return m.truncated(&r) && m.x.reader.Proves(mem.File, r.GenerationState)
+	})
+}
+
+// truncated reports whether the file of r has other content by now.
+func (m *matching) truncated(r *remote) bool {
+	return slices.ContainsFunc(m.st.chain.Generations, func(g *follow.Generation) bool {
+		return g.Origin.Same(r.origin.Identity) && g.Origin.Incarnation > r.origin.Incarnation
 	})
 }
 

@@ -41,7 +41,8 @@ type world struct {
 	stopAgent func()
 	stopLink  func()
 	limits    Limits
-	unwatched bool // the system tells of no changes
+	unwatched bool                            // the system tells of no changes
+	watch     func() (*follow.Watcher, error) // another one than usual
 
 	mu     sync.Mutex
 	events []dtc.Event
@@ -141,6 +142,9 @@ func (w *world) start() {
 	var wg sync.WaitGroup
 	if w.unwatched {
 		s.watch = func() (*follow.Watcher, error) { return nil, errors.New("no more watches") }
+	}
+	if w.watch != nil {
+		s.watch = w.watch
 	}
 	w.shipper = s
 	wg.Go(func() { _ = s.Run(ctx) })

@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"errors"
+	"time"
 
 	"dtc"
 )
@@ -67,11 +68,19 @@ func (c *Client) Watch(ctx context.Context, targets []dtc.WatchTarget, emit func
 			return false, err
 		}
 		defer stream.Close()
+		way := transit{began: time.Now()}
 		for stream.Receive() {
-			s, err := stream.Msg().sighting()
+			m := stream.Msg()
+			clock := time.Duration(m.ClockNanos)
+			if len(m.State) == 0 {
+				way.beat(clock)
+				continue
+			}
+			s, err := m.sighting()
 			if err != nil {
 				return given, err
 			}
+			s.Age += way.late(clock)
 			given = true
 			if err := emit(s); err != nil {
 				return given, &emitError{err}

@@ -174,7 +174,7 @@ func (m *SightingMessage) sighting() (dtc.Sighting, error) {
 	s := dtc.Sighting{
 		Run: cut(m.Run, maxShort), Number: m.Number, State: dtc.State(cut(m.State, maxShort)), Process: m.Process.id(),
 		Boot: cut(m.Boot, maxShort), Name: cut(m.Name, maxShort),
-		Lived: time.Duration(max(m.LivedNanos, 0)), Age: time.Duration(max(m.AgeNanos, 0)),
+		Lived: time.Duration(max(m.LivedNanos, dtc.Absent)), Age: time.Duration(max(m.AgeNanos, 0)),
 	}
 	switch how := m.Exit.GetHow().(type) {
 	case *ExitMessage_Code:

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"time"
 
 	"dtc"
 )
@@ -20,7 +21,8 @@ type Dialer struct {
 	TLS func(ip netip.Addr) *tls.Config
 }
 
-// Dial connects to a peer and proves it, within ctx and ten seconds. Its errors,
+// Dial connects to a peer and proves it, within ctx and ten seconds. The
+// connection is cut when the peer's certificate ends. Its errors,
 // and those of the connection's Read and Write but io.EOF, are a [*dtc.Error].
 //
 // With TLS 1.3 the peer judges this side's certificate only after Dial has
@@ -56,7 +58,9 @@ func dialTLS(ctx context.Context, to netip.AddrPort, proto string, cfg *tls.Conf
 		raw.Close()
 		return nil, fmt.Errorf("it does not speak %s", proto)
 	}
-	return &conn{Conn: c, to: to}, nil
+	ends := proofEnds(c.ConnectionState())
+	over := time.AfterFunc(time.Until(ends), func() { raw.Close() })
+	return &conn{Conn: c, to: to, ends: ends, over: over}, nil
 }
 
 // dialError takes the words "dial tcp 10.0.0.7:7701: connect:" from an error: the
@@ -92,7 +96,14 @@ func handshakeError(ctx context.Context, err error) error {
 // conn is a proven connection whose errors have their kinds.
 type conn struct {
 	*tls.Conn
-	to netip.AddrPort
+	to   netip.AddrPort
+	ends time.Time   // when the peer's certificate does
+	over *time.Timer // cuts the connection then
+}
+
+func (c *conn) Close() error {
+	c.over.Stop()
+	return c.Conn.Close()
 }
 
 func (c *conn) Read(b []byte) (int, error) {
@@ -110,6 +121,9 @@ func (c *conn) name(err error) error {
 		return err
 	}
 	e, _ := errors.AsType[*dtc.Error](lost(err))
+	if errors.Is(err, net.ErrClosed) && !time.Now().Before(c.ends) {
+		e = &dtc.Error{Kind: dtc.KindCertificate, Err: errors.New("the peer's certificate has ended")}
+	}
 	return &dtc.Error{Kind: e.Kind, Err: fmt.Errorf("connection to %s: %w", c.to, e.Err)}
 }
 

@@ -22,7 +22,8 @@ type Server struct {
 	// NextProtos are the protocols that are offered.
 	TLS *tls.Config
 
-	// Identify returns the peer that TLS has proven.
+	// Identify returns the peer that TLS has proven. Its connection is cut when
+	// its certificate ends.
 	Identify func(tls.ConnectionState) (dtc.Peer, error)
 
 	// Agent answers the queries of monitors.
@@ -94,14 +95,16 @@ func (s *Server) ServeConn(ctx context.Context, c net.Conn) error {
 	if !ok {
 		return fmt.Errorf("serve %s: the connection is not TLS", c.RemoteAddr())
 	}
-	peer, err := s.Identify(proven.ConnectionState())
+	state := proven.ConnectionState()
+	peer, err := s.Identify(state)
 	if err != nil {
 		return fmt.Errorf("serve %s: %w", c.RemoteAddr(), err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r := s.start(ctx)
-	pc := &peerConn{Conn: c, peer: peer, since: time.Now(), run: r, done: make(chan struct{})}
+	pc := newPeerConn(r, c, peer, time.Now())
+	pc.ends = proofEnds(state)
 	if !r.add(pc) {
 		err = fmt.Errorf("serve %s: too many connections of the peer %s", c.RemoteAddr(), peer.ID)
 	} else {

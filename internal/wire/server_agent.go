@@ -2,6 +2,8 @@ package wire
 
 import (
 	"context"
+	"sync"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -43,9 +45,50 @@ func (s *agentServer) Watch(ctx context.Context, req *WatchRequest, stream *conn
 	if err != nil {
 		return toPeer(err)
 	}
-	return toPeer(s.agent.Watch(ctx, peerOf(ctx).ID, targets, func(sighting dtc.Sighting) error {
-		return sending(ctx, func() error { return stream.Send(newSighting(&sighting)) })
-	}))
+	w := watchStream{ctx: ctx, stream: stream, began: time.Now()}
+	ctx, cancel := context.WithCancel(ctx)
+	var beats sync.WaitGroup
+	beats.Go(func() { w.beat(ctx) })
+	err = s.agent.Watch(ctx, peerOf(ctx).ID, targets, func(sighting dtc.Sighting) error {
+		return w.send(newSighting(&sighting))
+	})
+	cancel()
+	beats.Wait()
+	return toPeer(err)
+}
+
+// watchStream is the sending end of one watch.
+type watchStream struct {
+	ctx    context.Context //nolint:containedctx // the call's, which lives as long as the stream
+	stream *connect.ServerStream[SightingMessage]
+	began  time.Time
+
+	mu sync.Mutex // held while sending
+}
+
+func (w *watchStream) send(m *SightingMessage) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	m.ClockNanos = int64(time.Since(w.began))
+	return sending(w.ctx, func() error { return w.stream.Send(m) })
+}
+
+// beat sends the clock now and again until ctx is done, so that the receiver
+// knows how long a sighting was on its way (see [transit]). That it cannot be
+// sent is the stream's end, which the next sighting or a ping finds.
+func (w *watchStream) beat(ctx context.Context) {
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	for {
+		if w.send(&SightingMessage{}) != nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // Check implements [AgentServiceHandler].

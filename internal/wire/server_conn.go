@@ -54,7 +54,8 @@ func (r *run) receive(ctx context.Context, raw net.Conn, proven func()) {
 		return
 	}
 	proven()
-	pc := &peerConn{Conn: c, peer: peer, since: since, run: r, done: make(chan struct{})}
+	pc := newPeerConn(r, c, peer, since)
+	pc.ends = proofEnds(c.ConnectionState())
 	if !r.add(pc) {
 		c.Close()
 		return
@@ -213,9 +214,24 @@ type peerConn struct {
 	net.Conn
 	peer  dtc.Peer
 	since time.Time // it was accepted
+	ends  time.Time // when the peer's certificate does
 	run   *run
 	once  sync.Once
 	done  chan struct{} // closed with the connection
+	over  *time.Timer   // cuts the connection at ends; guarded by peerConns.mu
+}
+
+func newPeerConn(r *run, c net.Conn, peer dtc.Peer, since time.Time) *peerConn {
+	return &peerConn{Conn: c, peer: peer, since: since, run: r, done: make(chan struct{})}
+}
+
+// proofEnds returns when what a connection has proven of its peer ends: a
+// connection that is kept for long must not outlive the peer's certificate.
+func proofEnds(state tls.ConnectionState) time.Time {
+	if len(state.PeerCertificates) == 0 {
+		return time.Time{}
+	}
+	return state.PeerCertificates[0].NotAfter
 }
 
 // Close closes the connection and forgets it.
@@ -260,7 +276,7 @@ type peerConns struct {
 	empty   chan struct{} // closed while nothing is open
 }
 
-// revocation is kept for as long as a handshake can last that began before it.
+// revocation is kept for longer than a handshake can last that began before it.
 type revocation struct {
 	at    time.Time
 	match func(dtc.Peer) bool
@@ -292,6 +308,9 @@ func (p *peerConns) add(c *peerConn) bool {
 	}
 	p.open[c] = struct{}{}
 	p.perPeer[c.peer.ID]++
+	if !c.ends.IsZero() {
+		c.over = time.AfterFunc(time.Until(c.ends), c.cut)
+	}
 	return true
 }
 
@@ -302,6 +321,9 @@ func (p *peerConns) remove(c *peerConn) {
 		return
 	}
 	delete(p.open, c)
+	if c.over != nil {
+		c.over.Stop()
+	}
 	if p.perPeer[c.peer.ID]--; p.perPeer[c.peer.ID] == 0 {
 		delete(p.perPeer, c.peer.ID)
 	}
@@ -315,7 +337,7 @@ func (p *peerConns) disconnect(match func(dtc.Peer) bool) {
 	p.mu.Lock()
 	live := p.revoked[:0]
 	for _, r := range p.revoked {
-		if now.Sub(r.at) < p.limits.handshake {
+		if now.Sub(r.at) < 2*p.limits.handshake {
 			live = append(live, r)
 		}
 	}

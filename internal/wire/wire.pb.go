@@ -1420,16 +1420,19 @@ func (x *TargetMessage) GetKnownBoot() []byte {
 }
 
 type SightingMessage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Run           []byte                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
-	Number        uint64                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
-	State         []byte                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
-	Process       *ProcessMessage        `protobuf:"bytes,4,opt,name=process,proto3" json:"process,omitempty"`
-	Boot          []byte                 `protobuf:"bytes,5,opt,name=boot,proto3" json:"boot,omitempty"`
-	Name          []byte                 `protobuf:"bytes,6,opt,name=name,proto3" json:"name,omitempty"`
-	Exit          *ExitMessage           `protobuf:"bytes,7,opt,name=exit,proto3" json:"exit,omitempty"`
-	LivedNanos    int64                  `protobuf:"zigzag64,8,opt,name=lived_nanos,json=livedNanos,proto3" json:"lived_nanos,omitempty"`
-	AgeNanos      int64                  `protobuf:"zigzag64,9,opt,name=age_nanos,json=ageNanos,proto3" json:"age_nanos,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Run        []byte                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	Number     uint64                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	State      []byte                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	Process    *ProcessMessage        `protobuf:"bytes,4,opt,name=process,proto3" json:"process,omitempty"`
+	Boot       []byte                 `protobuf:"bytes,5,opt,name=boot,proto3" json:"boot,omitempty"`
+	Name       []byte                 `protobuf:"bytes,6,opt,name=name,proto3" json:"name,omitempty"`
+	Exit       *ExitMessage           `protobuf:"bytes,7,opt,name=exit,proto3" json:"exit,omitempty"`
+	LivedNanos int64                  `protobuf:"zigzag64,8,opt,name=lived_nanos,json=livedNanos,proto3" json:"lived_nanos,omitempty"`
+	AgeNanos   int64                  `protobuf:"zigzag64,9,opt,name=age_nanos,json=ageNanos,proto3" json:"age_nanos,omitempty"`
+	// On a watch: the time since the call began on the sender's clock, when this
+	// was sent. A message without a state tells only that.
+	ClockNanos    int64 `protobuf:"zigzag64,10,opt,name=clock_nanos,json=clockNanos,proto3" json:"clock_nanos,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1523,6 +1526,13 @@ func (x *SightingMessage) GetLivedNanos() int64 {
 func (x *SightingMessage) GetAgeNanos() int64 {
 	if x != nil {
 		return x.AgeNanos
+	}
+	return 0
+}
+
+func (x *SightingMessage) GetClockNanos() int64 {
+	if x != nil {
+		return x.ClockNanos
 	}
 	return 0
 }
@@ -2084,7 +2094,7 @@ const file_wire_proto_rawDesc = "" +
 	"\x03pid\x18\x01 \x01(\x12R\x03pid\x12,\n" +
 	"\x05known\x18\x02 \x01(\v2\x16.dtc.v1.ProcessMessageR\x05known\x12\x1d\n" +
 	"\n" +
-	"known_boot\x18\x03 \x01(\fR\tknownBoot\"\x92\x02\n" +
+	"known_boot\x18\x03 \x01(\fR\tknownBoot\"\xb3\x02\n" +
 	"\x0fSightingMessage\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\fR\x03run\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x14\n" +
@@ -2095,7 +2105,10 @@ const file_wire_proto_rawDesc = "" +
 	"\x04exit\x18\a \x01(\v2\x13.dtc.v1.ExitMessageR\x04exit\x12\x1f\n" +
 	"\vlived_nanos\x18\b \x01(\x12R\n" +
 	"livedNanos\x12\x1b\n" +
-	"\tage_nanos\x18\t \x01(\x12R\bageNanos\"D\n" +
+	"\tage_nanos\x18\t \x01(\x12R\bageNanos\x12\x1f\n" +
+	"\vclock_nanos\x18\n" +
+	" \x01(\x12R\n" +
+	"clockNanos\"D\n" +
 	"\vExitMessage\x12\x14\n" +
 	"\x04code\x18\x01 \x01(\x12H\x00R\x04code\x12\x18\n" +
 	"\x06signal\x18\x02 \x01(\x12H\x00R\x06signalB\x05\n" +
