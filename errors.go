@@ -12,7 +12,7 @@ const (
 	KindRefused               // the connection was refused: nothing listens there
 	KindTimeout               // no answer in time
 	KindCertificate           // one side's certificate was not accepted
-	KindIdentity              // a valid peer of the fleet, but not the one dialled
+	KindIdentity              // a valid peer of the fleet, but not the one dialed
 	KindNoRoute               // the network has no way there
 	KindInvalid               // the question itself is wrong
 	KindDenied                // the peer's role may not do that

@@ -8,7 +8,7 @@ import (
 func TestNearest(t *testing.T) {
 	known := []string{"process", "platform", "openfiles", "memory", "cpu"}
 	for word, want := range map[string]string{
-		"proces": "process", "porcess": "process", "memroy": "memory", "cpus": "cpu", "openfile": "openfiles",
+		"procss": "process", "porcess": "process", "memroy": "memory", "cpus": "cpu", "openfile": "openfiles",
 		"xyzzy": "", "": "", strings.Repeat("p", 1<<20): "",
 	} {
 		if got := Nearest(word, known); got != want {

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 
+	"dtc/internal/render"
+
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
@@ -90,7 +92,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	}
 	if err != nil && (ctx.Err() == nil || !errors.Is(err, context.Canceled)) {
 		for line := range strings.Lines(err.Error()) {
-			fmt.Fprintln(a.stderr, "dtc: "+strings.TrimRight(line, "\n"))
+			fmt.Fprintln(a.stderr, "dtc: "+render.Escape(strings.TrimRight(line, "\n")))
 		}
 	}
 	return status

@@ -28,7 +28,7 @@ func TestSuspendedWatch(t *testing.T) {
 	from := 0
 	shows := func(text string) {
 		t.Helper()
-		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 			if at := strings.Index(screen.String()[from:], text); at >= 0 {
 				from += at + len(text)
 				return

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 func read(t *testing.T, path string) string {
@@ -82,6 +83,9 @@ func TestLock(t *testing.T) {
 	}
 	if _, err := TryLock(path); !errors.Is(err, ErrLocked) {
 		t.Errorf("error %v, want ErrLocked", err)
+	}
+	if _, err := lock(path, 20*time.Millisecond); !errors.Is(err, ErrLocked) {
+		t.Errorf("error %v, want ErrLocked after a while", err)
 	}
 	unlock()
 	unlock, err = TryLock(path)

@@ -7,19 +7,14 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-func lockWait(f *os.File) error { return lockFile(f, windows.LOCKFILE_EXCLUSIVE_LOCK) }
-
+// lockNow locks one byte far behind any content, or returns ErrLocked. Windows'
+// locks are not advisory, and the bytes of the file are to stay readable.
 func lockNow(f *os.File) error {
-	err := lockFile(f, windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY)
+	at := windows.Overlapped{OffsetHigh: 1 << 30}
+	const how = windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY
+	err := windows.LockFileEx(windows.Handle(f.Fd()), how, 0, 1, 0, &at)
 	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) {
 		return ErrLocked
 	}
 	return err
-}
-
-// lockFile locks one byte far behind any content: Windows' locks are not
-// advisory, and the bytes of the file are to stay readable.
-func lockFile(f *os.File, flags uint32) error {
-	at := windows.Overlapped{OffsetHigh: 1 << 30}
-	return windows.LockFileEx(windows.Handle(f.Fd()), flags, 0, 1, 0, &at)
 }

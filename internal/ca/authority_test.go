@@ -293,7 +293,7 @@ func TestReloadKeepsTheOldOnError(t *testing.T) {
 	f := newFleet(t)
 	p := f.agent(t, "web1", "10.0.0.7").Peer()
 	good := files(t, f.dir)[registerFile]
-	for _, bad := range []string{"", "x", strings.Replace(good, `"version":1`, `"version":2`, 1), good + "{}\n", good[:len(good)-20]} {
+	for _, bad := range []string{"", "x", strings.Replace(good, `"version":1`, `"version":2`, 1), good + "{}\n", good[:len(good)-20], strings.TrimSuffix(good, "\n") + "{}\n"} {
 		must(t, os.WriteFile(f.path(registerFile), []byte(bad), 0o600))
 		if err := f.Reload(); err == nil || !strings.Contains(err.Error(), registerFile) {
 			t.Errorf("%q: %v", bad, err)

@@ -69,3 +69,17 @@ func BenchmarkRedeem1000(b *testing.B) {
 		}
 	}
 }
+
+// What a stranger who guesses a token costs the monitor.
+func BenchmarkRedeemUnknown1000(b *testing.B) {
+	a, _ := bigFleet(b, 1000)
+	_, csr, err := NewKey()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := a.Redeem([]byte("guessed"), netip.MustParseAddr("192.0.2.1"), csr, netip.AddrPort{}); err == nil {
+			b.Fatal("a guess was right")
+		}
+	}
+}

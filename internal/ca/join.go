@@ -90,6 +90,9 @@ type joining struct {
 }
 
 func (a *Authority) redeem(j joining, csr []byte) (Grant, error) {
+	if err := a.knows(j.hash); err != nil {
+		return Grant{}, err
+	}
 	key, err := requestKey(csr)
 	if err != nil {
 		return Grant{}, &dtc.Error{Kind: dtc.KindInvalid, Err: err}
@@ -98,7 +101,7 @@ func (a *Authority) redeem(j joining, csr []byte) (Grant, error) {
 	err = a.update(func(r *register) error {
 		t := r.ticket(j.hash)
 		if t == nil {
-			return fault(dtc.KindDenied, "the monitor does not know this token: get a new one with dtc invite")
+			return unknownToken()
 		}
 		if now := a.now(); now.After(t.Ends) {
 			return fault(dtc.KindDenied, "the token ended on %s (the monitor's clock says %s): get a new one with dtc invite", minute(t.Ends), minute(now))
@@ -114,6 +117,25 @@ func (a *Authority) redeem(j joining, csr []byte) (Grant, error) {
 		return Grant{}, err
 	}
 	return grant, nil
+}
+
+// knows returns an error if there is no such token. Whoever has none gets no
+// further: to lock and to parse the register is more than a stranger may cause.
+func (a *Authority) knows(hash string) error {
+	if a.current.Load().ticket(hash) != nil {
+		return nil
+	}
+	if err := a.Reload(); err != nil { // another process may have made it
+		return err
+	}
+	if a.current.Load().ticket(hash) == nil {
+		return unknownToken()
+	}
+	return nil
+}
+
+func unknownToken() error {
+	return fault(dtc.KindDenied, "the monitor does not know this token: get a new one with dtc invite")
 }
 
 // granted returns the name and ips that a token gives to who wants to join.

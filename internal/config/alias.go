@@ -58,7 +58,7 @@ func CheckAlias(alias string) error {
 		return errors.New("it is not UTF-8, expected that encoding")
 	case strings.ContainsAny(alias, `/\:`):
 		return fmt.Errorf("it holds %q, expected a plain file name without any of / \\ : in it", alias[strings.IndexAny(alias, `/\:`)])
-	case strings.ContainsFunc(alias, unicode.IsControl):
+	case strings.ContainsFunc(alias, isControl):
 		return errors.New("it holds a control character, expected a plain file name")
 	case strings.HasPrefix(alias, "."):
 		return errors.New("it begins with a dot, expected another character")
@@ -73,6 +73,10 @@ func CheckAlias(alias string) error {
 	}
 	return nil
 }
+
+// isControl says whether a terminal may obey a character instead of showing it:
+// C0, C1, and those that turn the direction of writing.
+func isControl(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }
 
 // isReserved says whether Windows takes the name for a device: that counts up
 // to the first dot. See "Naming Files, Paths, and Namespaces" of its manual.

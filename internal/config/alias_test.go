@@ -21,7 +21,7 @@ func TestCheckAlias(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{
-		"", ".", "..", "...", ".a", "a.", "/", `\`, ":", "a/b", `a\b`, "a:b", "a\x00b", "a\tb", "a\nb", "a\x7f", "a\u0085b", "a ",
+		"", ".", "..", "...", ".a", "a.", "/", `\`, ":", "a/b", `a\b`, "a:b", "a\x00b", "a\tb", "a\nb", "a\x7f", "a\u0085b", "a\u202eb", "\u2066a", "a\u200f", "a\u061c", "a ",
 		"a\xffb", strings.Repeat("a", 201), strings.Repeat("日", 67),
 		"con", "CON", "Con.txt", "nul", "NUL.tar.gz", "aux", "prn.log", "com0", "com1", "COM9.log", "lpt1", "LPT9", "com¹", "LPT².x",
 		"COM³", "conin$", "CONOUT$", "con .log", "nul  .x", "com1 .x",
@@ -83,7 +83,7 @@ func FuzzCheckAlias(f *testing.F) {
 		if CheckAlias(alias) != nil {
 			return
 		}
-		if len(alias) < 1 || len(alias) > 200 || !utf8.ValidString(alias) || strings.ContainsAny(alias, "/\\:\x00\n") ||
+		if len(alias) < 1 || len(alias) > 200 || !utf8.ValidString(alias) || strings.ContainsAny(alias, "/\\:\x00\n\u202e") ||
 			alias[0] == '.' || strings.HasSuffix(alias, ".") {
 			t.Errorf("%q is accepted", alias)
 		}

@@ -82,7 +82,7 @@ func parseSeconds(s string) (time.Duration, error) {
 
 // checkName returns what is wrong with the name of a host or a group.
 func checkName(name string) error {
-	if strings.ContainsFunc(name, unicode.IsControl) {
+	if strings.ContainsFunc(name, isControl) {
 		return errors.New("it holds a control character or a line break, expected a name on one line")
 	}
 	return nil

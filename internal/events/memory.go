@@ -20,6 +20,9 @@ import (
 // watches is one write of the file.
 const memoryDelay = 500 * time.Millisecond
 
+// memoryRetry is the pause after a write that failed.
+const memoryRetry = 10 * time.Second
+
 // Memory is what the monitor last knew of each host, so that a death that fell
 // into the absence of both the monitor and the agent is told as one. Losing it
 // loses no event that has been written.
@@ -122,10 +125,7 @@ func (m *Memory) change(address string, with func(*HostMemory)) {
 	with(h)
 	m.dirty = true
 	m.mu.Unlock()
-	select {
-	case m.wake <- struct{}{}:
-	default:
-	}
+	m.signal()
 }
 
 // Forget drops every host that keep does not want.
@@ -137,23 +137,34 @@ func (m *Memory) Forget(keep func(address string) bool) {
 	m.dirty = m.dirty || len(m.hosts) != before
 }
 
-// Run writes changes until ctx is done, and then the last ones.
+// Run writes changes until ctx is done, and then the last ones. What cannot be
+// written is tried again.
 func (m *Memory) Run(ctx context.Context) error {
-	for {
+	for delay := memoryDelay; ; {
 		select {
 		case <-ctx.Done():
 			return m.flush()
 		case <-m.wake:
 		}
-		t := time.NewTimer(memoryDelay)
+		t := time.NewTimer(delay)
 		select {
 		case <-ctx.Done():
 		case <-t.C:
 		}
 		t.Stop()
+		delay = memoryDelay
 		if err := m.flush(); err != nil {
 			m.log.Error("remember the state of the hosts", "path", m.path, "error", err)
+			delay = memoryRetry
+			m.signal()
 		}
+	}
+}
+
+func (m *Memory) signal() {
+	select {
+	case m.wake <- struct{}{}:
+	default:
 	}
 }
 

@@ -5,7 +5,10 @@ import (
 	"net/netip"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
+
+	"dtc"
 )
 
 // Select returns the hosts that match any of the selectors, in the order of
@@ -63,49 +66,38 @@ func glob(pattern, name string) bool {
 
 // unknown is the error of a selector that matches nothing.
 func unknown(hosts []Host, selector string) error {
-	const most = 3
-	type candidate struct {
-		name     string
-		distance int
-	}
-	limit := max(2, len(selector)/3)
-	var near []candidate
-	for _, h := range hosts {
-		for _, name := range names(h) {
-			d := distance(strings.ToLower(selector), strings.ToLower(name))
-			if d <= limit && !slices.ContainsFunc(near, func(c candidate) bool { return c.name == name }) {
-				near = append(near, candidate{name, d})
-			}
-		}
-	}
-	slices.SortStableFunc(near, func(a, b candidate) int { return a.distance - b.distance })
+	near := nearest(hosts, selector)
 	if len(near) == 0 {
 		return fmt.Errorf("no host has the name, address or group %q: see dtc hosts", selector)
 	}
-	quoted := make([]string, min(len(near), most))
-	for i := range quoted {
-		quoted[i] = fmt.Sprintf("%q", near[i].name)
+	for i := range near {
+		near[i] = strconv.Quote(near[i])
 	}
-	return fmt.Errorf("no host has the name, address or group %q: did you mean %s?", selector, strings.Join(quoted, " or "))
+	return fmt.Errorf("no host has the name, address or group %q: did you mean %s?", selector, strings.Join(near, " or "))
 }
 
-// distance is the Levenshtein distance of two texts, in bytes.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
+// nearest returns up to three of what hosts can be selected by, the most like
+// selector first, without regard to case.
+func nearest(hosts []Host, selector string) []string {
+	const most = 3
+	var known, near []string
+	written := map[string]string{} // of what is known in small letters
+	for _, h := range hosts {
+		for _, name := range names(h) {
+			key := strings.ToLower(name)
+			if _, ok := written[key]; !ok {
+				written[key] = name
+				known = append(known, key)
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
 		}
 	}
-	return row[len(b)]
+	for len(near) < most {
+		best := dtc.Nearest(strings.ToLower(selector), known)
+		if best == "" {
+			break
+		}
+		near = append(near, written[best])
+		known = slices.DeleteFunc(known, func(k string) bool { return k == best })
+	}
+	return near
 }

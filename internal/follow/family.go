@@ -85,11 +85,17 @@ func (s *snapshot) pass() (members []Member, still bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
+	seen := map[Identity]bool{}
 	for _, r := range rows {
 		m, ok := s.look(r)
-		if ok {
-			members = append(members, m)
+		if !ok {
+			continue
 		}
+		if seen[m.ID.Light()] && m.Stat.Links < 2 { // renamed between two looks, so another one may have been passed over
+			s.missed = true
+		}
+		seen[m.ID.Light()] = true
+		members = append(members, m)
 	}
 	after, err := StampOf(s.dir)
 	return members, err == nil && after == before && after.settledNow(), err
@@ -191,46 +197,63 @@ func sameMembers(a, b []Member) bool {
 	return slices.EqualFunc(a, b, func(x, y Member) bool { return x.Name == y.Name && x.ID.Light() == y.ID.Light() })
 }
 
-// sortMembers puts the oldest first. Time of creation decides; where the
-// numbers or dates in the names contradict it they are believed, but for
-// numbers that grow with each rotation.
+// sortMembers puts the oldest first, the base last. The numbers or dates in the
+// names decide; between others the time of creation.
 func sortMembers(ms []Member) {
-	isBase := func(m Member) int {
-		if m.Name == m.Base {
-			return 1
-		}
-		return 0
-	}
-	byName := func(a, b Member) int {
-		return cmp.Or(cmp.Compare(a.Date, b.Date), cmp.Compare(b.Index, a.Index), cmp.Compare(a.Stat.Modified, b.Stat.Modified))
-	}
-	byBirth := func(a, b Member) int {
+	byTime := func(a, b Member) int {
 		if a.ID.Birth == 0 || b.ID.Birth == 0 {
-			return byName(a, b)
+			return cmp.Compare(a.Stat.Modified, b.Stat.Modified)
 		}
-		return cmp.Or(cmp.Compare(a.ID.Birth, b.ID.Birth), byName(a, b))
+		return cmp.Or(cmp.Compare(a.ID.Birth, b.ID.Birth), cmp.Compare(a.Stat.Modified, b.Stat.Modified))
 	}
-	slices.SortStableFunc(ms, func(a, b Member) int { return cmp.Or(isBase(a)-isBase(b), byBirth(a, b)) })
-	var named []Member // those whose names tell an order
-	for _, m := range ms {
-		if isBase(m) == 0 && m.Name != "" && (m.Index >= 0) == (ms[0].Index >= 0) {
-			named = append(named, m)
-		}
+	isBase := func(m Member) bool { return m.Name == m.Base }
+	slices.SortStableFunc(ms, func(a, b Member) int { return cmp.Or(compareBool(isBase(a), isBase(b)), byTime(a, b)) })
+	numbered := func(m Member) bool { return m.Name != "" && m.Index >= 0 }
+	sortSome(ms, numbered, func(a, b Member) int { return b.Index - a.Index })
+	if sortedBy(ms, numbered, func(m Member) int64 { return -m.ID.Birth }) &&
+		sortedBy(ms, numbered, func(m Member) int64 { return -m.Stat.Modified }) { // the numbers grow with time
+		sortSome(ms, numbered, func(a, b Member) int { return a.Index - b.Index })
 	}
-	if slices.IsSortedFunc(named, byName) || len(named) > 1 && upward(named) {
-		return
-	}
-	slices.SortStableFunc(ms, func(a, b Member) int {
-		if a.Name == "" || b.Name == "" {
-			return cmp.Or(isBase(a)-isBase(b), byBirth(a, b))
-		}
-		return cmp.Or(isBase(a)-isBase(b), byName(a, b))
-	})
+	sortSome(ms, func(m Member) bool { return m.Name != "" && m.Date != "" },
+		func(a, b Member) int { return cmp.Compare(a.Date, b.Date) })
 }
 
-// upward reports whether the numbers grow with time.
-func upward(ms []Member) bool {
-	return slices.IsSortedFunc(ms, func(a, b Member) int { return cmp.Compare(a.Index, b.Index) }) && ms[0].Index >= 0
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	default:
+		return -1
+	}
+}
+
+// sortSome sorts those members that are chosen, in the places that they have.
+func sortSome(ms []Member, chosen func(Member) bool, compare func(a, b Member) int) {
+	var places []int
+	var some []Member
+	for i, m := range ms {
+		if chosen(m) {
+			places, some = append(places, i), append(some, m)
+		}
+	}
+	slices.SortStableFunc(some, compare)
+	for i, m := range some {
+		ms[places[i]] = m
+	}
+}
+
+// sortedBy reports whether the values of the chosen members grow, and are not
+// all the same.
+func sortedBy(ms []Member, chosen func(Member) bool, value func(Member) int64) bool {
+	var values []int64
+	for _, m := range ms {
+		if chosen(m) {
+			values = append(values, value(m))
+		}
+	}
+	return slices.IsSorted(values) && len(values) > 1 && values[0] < values[len(values)-1]
 }
 
 // sibling is a row of a listing: a name that a rotation made.

@@ -75,7 +75,7 @@ func (c *replica) checkPath(gone change) error {
 		return errors.Join(err, f.Close())
 	}
 	c.proveLast()
-	err = c.data.Close()
+	err = c.retire(c.data)
 	c.data = f
 	return errors.Join(err, c.adoptFile(changeReplaced))
 }
@@ -86,7 +86,7 @@ func (c *replica) restart(what change) error {
 		return err
 	}
 	c.proveLast()
-	err := c.data.Close()
+	err := c.retire(c.data)
 	c.data = nil
 	if err := errors.Join(err, c.adoptNothing(what)); err != nil {
 		return err

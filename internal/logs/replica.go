@@ -33,6 +33,9 @@ type replica struct {
 	fresh   bool   // the folder's entries are not safe yet
 	looked  time.Time
 
+	inHand  bool       // a syncer uses the files without the lock
+	retired []*os.File // to be closed when it does no more
+
 	compacted int64     // length of the journal after its last compaction
 	dirty     time.Time // since when there is something to make durable; zero: nothing
 	buf       []byte
@@ -319,11 +322,30 @@ func (c *replica) event(state dtc.State, from, to *int64, reason string) *eventE
 	return &eventEntry{c.eventSeq + 1, c.now(), state, from, to, reason}
 }
 
+// retire closes a file as soon as no syncer uses it.
+func (c *replica) retire(f *os.File) error {
+	if c.inHand {
+		c.retired = append(c.retired, f)
+		return nil
+	}
+	return f.Close()
+}
+
+// closeRetired closes what waited for a syncer.
+func (c *replica) closeRetired() error {
+	var err error
+	for _, f := range c.retired {
+		err = errors.Join(err, f.Close())
+	}
+	c.retired = nil
+	return err
+}
+
 // close gives the files back.
 func (c *replica) close() error {
-	var err error
+	err := c.closeRetired()
 	if c.data != nil {
-		err = c.data.Close()
+		err = errors.Join(err, c.data.Close())
 	}
 	return errors.Join(err, c.side.Close())
 }

@@ -44,7 +44,8 @@ type Options struct {
 	Now    func() time.Time // nil: [time.Now]
 	Logger *slog.Logger     // nil: silence
 
-	sync func(*os.File) error // what makes a file durable; the tests' alone
+	// What makes a file, or its whole file system, durable; the tests' alone.
+	sync, syncfs func(*os.File) error
 }
 
 // Store holds the copies of followed files under one folder. It is the only
@@ -128,7 +129,7 @@ func (o Options) withDefaults() Options {
 		o.Boot = bootID()
 	}
 	if o.sync == nil {
-		o.sync = syncData
+		o.sync, o.syncfs = syncData, syncFS
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -22,6 +22,7 @@ func TestFailedSync(t *testing.T) {
 			}
 			return syncData(f)
 		}
+		o.syncfs = func(*os.File) error { return unix.EIO }
 	})
 	a := r.connect(peerA)
 	a.attach(1, "app.log")

@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"errors"
 	"os"
 	"runtime"
 
@@ -21,6 +22,9 @@ func bornAt(f *os.File) int64 {
 
 // syncData makes the bytes of f safe from a power loss: F_FULLFSYNC.
 func syncData(f *os.File) error { return f.Sync() }
+
+// syncFS is for Linux alone.
+func syncFS(*os.File) error { return errors.ErrUnsupported }
 
 // bootID names this boot of the machine; "" when the system does not tell.
 func bootID() string {

@@ -36,6 +36,17 @@ func syncData(f *os.File) error {
 	}
 }
 
+// syncFS makes everything on the file system of f safe from a power loss:
+// syncfs(2), which tells of failed writes from Linux 5.8 on.
+func syncFS(f *os.File) error {
+	err := unix.Syncfs(int(f.Fd()))
+	runtime.KeepAlive(f)
+	if err != nil {
+		return &os.PathError{Op: "syncfs", Path: f.Name(), Err: err}
+	}
+	return nil
+}
+
 // bootID names this boot of the machine; "" when the system does not tell.
 func bootID() string {
 	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")

@@ -81,6 +81,9 @@ func syncData(f *os.File) error { return f.Sync() }
 // flushed.
 func syncDir(*os.Root, string) error { return nil }
 
+// syncFS is for Linux alone.
+func syncFS(*os.File) error { return errors.ErrUnsupported }
+
 // bootID is not told by Windows in a form that survives a change of the clock:
 // every start verifies what lies behind the last durable mark.
 func bootID() string { return "" }

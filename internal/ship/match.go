@@ -62,7 +62,7 @@ func (x *session) match(st *stream) {
 		st.wakeAt(time.Now().Add(again))
 		return
 	}
-	x.log.Debug("a stream was matched", "alias", st.alias, "monitor", len(m.remotes), "lost", len(st.lost), "files", st.describe())
+	x.log.Debug("a stream was matched", "alias", st.alias, "monitor", len(m.remotes), "lost", len(st.lost), "files", st.describe(), "family", m.seen)
 	st.toMatch, st.granted, st.pending, st.attempts = false, true, nil, 0
 	st.account()
 }
@@ -74,6 +74,7 @@ type matching struct {
 	remotes []remote                         // ascending
 	before  map[*follow.Generation]*shipment // of the connection before
 	first   bool                             // no match was without doubt in this process
+	seen    string                           // the family, for debugging
 	doubt   bool                             // the monitor must be asked how much of a file is left
 }
 
@@ -84,6 +85,7 @@ func (m *matching) run() error {
 	if _, err := st.chain.Sync(); err != nil && len(m.remotes) > 0 {
 		return err
 	}
+	m.cutUnread()
 	m.before, m.first = st.shipments, !st.matched
 	st.shipments = map[*follow.Generation]*shipment{}
 	st.lost = nil
@@ -104,6 +106,19 @@ func (m *matching) run() error {
 	m.tellMissing()
 	st.matched = st.matched || !m.doubt
 	return m.resetUnknown()
+}
+
+// cutUnread ends what was seen of files of which nothing was read, and was
+// truncated before it could be: the monitor may have its beginning.
+func (m *matching) cutUnread() {
+	for _, g := range slices.Clone(m.st.chain.Generations) {
+		if g.File == nil || g.Copy || g.Doubtful() || g.Mark.Length > 0 {
+			continue
+		}
+		if _, err := m.x.reader.Look(g); errors.Is(err, follow.ErrCut) {
+			m.st.chain.Cut(m.x.reader, g)
+		}
+	}
 }
 
 // resetUnknown lets what the monitor does not have begin at the beginning. What
@@ -266,6 +281,9 @@ func (m *matching) findRotated() error {
 	defer family.Close()
 	if !family.Stable {
 		return errUnstable
+	}
+	for _, mem := range family.Members {
+		m.seen += fmt.Sprintf(" [%s: inode %d size %d]", mem.Name, mem.ID.Node[0], mem.Stat.Size)
 	}
 	last := -1 // index of the newest member that the monitor has
 	for i := range family.Members {
