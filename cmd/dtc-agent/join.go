@@ -77,6 +77,9 @@ func (a *app) join(ctx context.Context, monitor, token, listen string) error {
 	if err != nil {
 		return fmt.Errorf("join the fleet of %s: %w%s", to, err, joinHint(err))
 	}
+	if err := proof.Check(reply.CA); err != nil {
+		return fmt.Errorf("join the fleet of %s: %w", to, err)
+	}
 	if err := ca.StoreAgent(dir, key, reply.Certificate, reply.CA); err != nil {
 		return fmt.Errorf("join the fleet of %s: the monitor agreed, but its answer cannot be kept: %w", to, err)
 	}

@@ -129,7 +129,7 @@ type chosen struct {
 
 func (c *chosen) wants(t logs.Target) bool {
 	return len(c.aliases) == 0 || slices.ContainsFunc(c.aliases, func(pattern string) bool {
-		ok, _ := path.Match(pattern, t.Alias) // a bad pattern was refused
+		ok, _ := path.Match(pattern, t.Alias) // what is no pattern is a name
 		return ok || pattern == t.Alias
 	})
 }
@@ -137,11 +137,6 @@ func (c *chosen) wants(t logs.Target) bool {
 // choose returns the copies of some hosts and aliases.
 func (c *copies) choose(selectors, aliases []string) (*chosen, error) {
 	out := &chosen{aliases: aliases}
-	for _, pattern := range aliases {
-		if _, err := path.Match(pattern, ""); err != nil {
-			return nil, usagef("alias %q: not a pattern: %w", pattern, err)
-		}
-	}
 	var err error
 	if out.folders, err = c.selectFolders(selectors); err != nil {
 		return nil, err

@@ -200,9 +200,17 @@ func TestUsedTokenFitsNobodyElse(t *testing.T) {
 func TestTokenEnds(t *testing.T) {
 	f := newFleet(t)
 	here := newHost(t, "10.0.0.7")
+	unsaid := f.invite(t, Invitation{}) // an hour
+	f.clock.advance(time.Hour - time.Second)
+	_, err := newHost(t, "10.0.0.8").join(f, unsaid)
+	must(t, err)
+	unsaid = f.invite(t, Invitation{})
+	f.clock.advance(time.Hour + time.Second)
+	_, err = here.join(f, unsaid)
+	denied(t, err, "the token ended on")
 	secret := f.invite(t, Invitation{TTL: time.Minute})
 	f.clock.advance(time.Minute + time.Second)
-	_, err := here.join(f, secret)
+	_, err = here.join(f, secret)
 	denied(t, err, "the token ended on")
 	_, err = here.join(f, make([]byte, secretSize))
 	denied(t, err, "does not know")

@@ -96,6 +96,19 @@ func (t Token) TLS() *tls.Config {
 	})
 }
 
+// Check reports whether a CA's certificate (PEM) is the one that the token was
+// made by: who holds a monitor's key alone could send another.
+func (t Token) Check(caPEM []byte) error {
+	root, err := decodeCertificate(caPEM)
+	if err != nil {
+		return fmt.Errorf("the fleet's CA: %w", err)
+	}
+	if keyHash(root.PublicKey) != hex.EncodeToString(t.CAHash[:]) {
+		return fault(dtc.KindCertificate, "the CA that the peer sent is not the one that made the token: do not trust that monitor")
+	}
+	return nil
+}
+
 // secretHash returns what is stored of a secret. It has no salt and one round,
 // as the secret is 160 random bits.
 func secretHash(secret []byte) string {

@@ -63,7 +63,7 @@ func TestInodeReuse(t *testing.T) {
 		reused := 0
 		nodes := map[uint64]bool{}
 		for range 50 {
-			w := create(t, path)
+			w := openAppend(t, path)
 			f, err := h.Open(path)
 			if err != nil {
 				t.Fatal(err)

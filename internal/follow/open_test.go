@@ -74,7 +74,7 @@ func TestOpenRefuses(t *testing.T) {
 // and is never taken on one that has a name.
 func TestUnwritten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
-	w := create(t, path)
+	w := openAppend(t, path)
 	f, err := NewHost(0).Open(path)
 	if err != nil {
 		t.Fatal(err)
@@ -139,7 +139,7 @@ func TestWatcher(t *testing.T) {
 	if err := w.Watch(dir); err != nil {
 		t.Fatal(err)
 	}
-	fw := create(t, path)
+	fw := openAppend(t, path)
 	want(Event{Kind: Moved, Folder: dir, Name: "f"})
 	_, _ = fw.WriteString("x")
 	want(Event{Kind: Wrote, Folder: dir, Name: "f"})
@@ -162,7 +162,7 @@ func TestWatcher(t *testing.T) {
 	if err := w.Watch(dir); err != nil {
 		t.Fatal(err)
 	}
-	create(t, filepath.Join(dir, "g"))
+	openAppend(t, filepath.Join(dir, "g"))
 	want(Event{Kind: Moved, Folder: dir, Name: "g"})
 	w.Forget(dir)
 	if err := w.Watch(filepath.Join(dir, "none")); err == nil {

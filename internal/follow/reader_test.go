@@ -14,7 +14,7 @@ import (
 	"dtc"
 )
 
-func create(t *testing.T, path string) *os.File {
+func openAppend(t *testing.T, path string) *os.File {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
@@ -37,7 +37,7 @@ func newChain(t *testing.T, path string) (*Chain, *Reader) {
 
 func TestReadOn(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
-	w := create(t, path)
+	w := openAppend(t, path)
 	c, r := newChain(t, path)
 	g := c.Current()
 	var want, got []byte
@@ -70,7 +70,7 @@ func TestRewritten(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "f")
-			w := create(t, path)
+			w := openAppend(t, path)
 			_, _ = w.WriteString("the old content\n")
 			c, r := newChain(t, path)
 			g := c.Current()
@@ -102,7 +102,7 @@ func TestRewritten(t *testing.T) {
 // What was seen of a file of which nothing was read is known to be lost.
 func TestRewrittenUnread(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
-	w := create(t, path)
+	w := openAppend(t, path)
 	_, _ = w.WriteString("seen, not read\n")
 	c, r := newChain(t, path)
 	g := c.Current()
@@ -125,7 +125,7 @@ func TestRewrittenUnread(t *testing.T) {
 // is taken for one must never hold bytes of two.
 func TestTruncateRace(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
-	w := create(t, path)
+	w := openAppend(t, path)
 	c, r := newChain(t, path)
 	var wg sync.WaitGroup
 	var stop atomic.Bool
@@ -193,7 +193,7 @@ func check(t *testing.T, seen map[*Generation]uint64, g *Generation, b []byte) {
 func TestResume(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "f")
-	w := create(t, path)
+	w := openAppend(t, path)
 	content := bytes.Repeat([]byte("0123456789abcdef\n"), 1000)
 	_, _ = w.Write(content)
 	state := func(pos int64) dtc.GenerationState {

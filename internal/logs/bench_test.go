@@ -17,7 +17,7 @@ func BenchmarkAppend(b *testing.B) {
 			check(b, err)
 			c := &conn{store: r.Store, peer: peerA}
 			c.out.wake = make(chan struct{}, 1)
-			att := &attachment{conn: c, stream: st, nacked: map[uint64]bool{}}
+			att := &attachment{conn: c, stream: st}
 			st.owner = att
 			check(b, att.open(&dtc.Frame{Generation: 1, Data: []byte("one")}))
 			data := make([]byte, size)
@@ -49,7 +49,15 @@ func BenchmarkLoad(b *testing.B) {
 		a.send(f)
 	}
 	a.ping()
+	a.close()
+	r.crash()
+	r = r.again()
 	st := r.stream("app.log")
+	eventually(b, "quiet", func() bool {
+		st.mu.Lock()
+		defer st.mu.Unlock()
+		return st.c != nil && st.c.dirty.IsZero() && !st.syncing
+	})
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.release()
@@ -82,8 +90,7 @@ func BenchmarkSync(b *testing.B) {
 		for _, st := range all {
 			st.mu.Lock()
 			check(b, st.update(func(c *replica) error {
-				_, err := c.append(c.find(1), []byte("a line of some length\n"))
-				return err
+				return c.append(c.find(1), []byte("a line of some length\n"))
 			}))
 			st.mu.Unlock()
 		}

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"hash/crc32"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -356,3 +358,12 @@ func (a *agent) durable(stream uint32, generation uint64, position int) {
 func (r *rig) eventStates() []dtc.State { return r.events.states() }
 
 func crcOf(s string) uint32 { return crc32.Checksum([]byte(s), castagnoli) }
+
+// text is n bytes that say where they are.
+func text(n int) string {
+	var b strings.Builder
+	for b.Len() < n {
+		fmt.Fprintf(&b, "%d\n", b.Len())
+	}
+	return b.String()[:n]
+}

@@ -14,31 +14,31 @@ import (
 // "one\ntwo\n", and what it holds after the agent has sent "three\n" behind it.
 var foreignChanges = []struct {
 	name string
-	do   func(t *testing.T, path string)
+	do   func(t fataler, path string)
 	want string
 	told string // a part of the event's reason
 }{
-	{"cut to nothing", func(t *testing.T, path string) { check(t, os.Truncate(path, 0)) }, "three\n", "cut the copy from 8 bytes to 0"},
-	{"cut", func(t *testing.T, path string) { check(t, os.Truncate(path, 5)) }, "one\ntthree\n", "cut the copy from 8 bytes to 5"},
-	{"grown", func(t *testing.T, path string) { addTo(t, path, "junk\n") }, "one\ntwo\njunk\nthree\n", "added 5 bytes"},
-	{"removed", func(t *testing.T, path string) { check(t, os.Remove(path)) }, "three\n", "removed the copy"},
-	{"moved", func(t *testing.T, path string) { check(t, os.Rename(path, path+".1")) }, "three\n", "the copy"},
-	{"replaced", func(t *testing.T, path string) {
+	{"cut to nothing", func(t fataler, path string) { check(t, os.Truncate(path, 0)) }, "three\n", "cut the copy from 8 bytes to 0"},
+	{"cut", func(t fataler, path string) { check(t, os.Truncate(path, 5)) }, "one\ntthree\n", "cut the copy from 8 bytes to 5"},
+	{"grown", func(t fataler, path string) { addTo(t, path, "junk\n") }, "one\ntwo\njunk\nthree\n", "added 5 bytes"},
+	{"removed", func(t fataler, path string) { check(t, os.Remove(path)) }, "three\n", "removed the copy"},
+	{"moved", func(t fataler, path string) { check(t, os.Rename(path, path+".1")) }, "three\n", "the copy"},
+	{"replaced", func(t fataler, path string) {
 		check(t, os.Rename(path, path+".1"))
 		check(t, os.WriteFile(path, []byte("another\n"), 0o640))
 	}, "another\nthree\n", "another file of 8 bytes"},
-	{"overwritten by a longer one", func(t *testing.T, path string) {
+	{"overwritten by a longer one", func(t fataler, path string) {
 		check(t, os.WriteFile(path, []byte("something else\n"), 0o640))
 	}, "something else\nthree\n", "the copy"},
-	{"edited by an editor", func(t *testing.T, path string) {
+	{"edited by an editor", func(t fataler, path string) {
 		check(t, os.WriteFile(path+".tmp", []byte("ONE\ntwo\n!\n"), 0o640))
 		check(t, os.Rename(path+".tmp", path))
 	}, "ONE\ntwo\n!\nthree\n", "another file of 10 bytes"},
-	{"copied back", func(t *testing.T, path string) {
+	{"copied back", func(t fataler, path string) {
 		check(t, os.WriteFile(path+".tmp", []byte("one\ntwo\n"), 0o640))
 		check(t, os.Rename(path+".tmp", path))
 	}, "one\ntwo\nthree\n", "of"},
-	{"folder removed", func(t *testing.T, path string) {
+	{"folder removed", func(t fataler, path string) {
 		check(t, os.Remove(path))
 	}, "three\n", "removed the copy"},
 }
@@ -68,14 +68,14 @@ func addTo(tb fataler, path, text string) {
 // The moments at which it happens.
 var foreignMoments = []struct {
 	name string
-	with func(t *testing.T, r *rig, a *agent, change func()) (*rig, *agent)
+	with func(r *rig, a *agent, change func()) (*rig, *agent)
 }{
-	{"live", func(_ *testing.T, r *rig, a *agent, change func()) (*rig, *agent) {
+	{"live", func(r *rig, a *agent, change func()) (*rig, *agent) {
 		change()
 		time.Sleep(pathCheck + 10*time.Millisecond) // a path is not looked at more often
 		return r, a
 	}},
-	{"unloaded", func(_ *testing.T, r *rig, a *agent, change func()) (*rig, *agent) {
+	{"unloaded", func(r *rig, a *agent, change func()) (*rig, *agent) {
 		st := r.stream("app.log")
 		st.mu.Lock()
 		defer st.mu.Unlock()
@@ -83,21 +83,21 @@ var foreignMoments = []struct {
 		change()
 		return r, a
 	}},
-	{"stopped", func(_ *testing.T, r *rig, a *agent, change func()) (*rig, *agent) {
+	{"stopped", func(r *rig, a *agent, change func()) (*rig, *agent) {
 		a.close()
 		r.stop()
 		change()
 		r = r.again()
 		return r, nil
 	}},
-	{"killed", func(_ *testing.T, r *rig, a *agent, change func()) (*rig, *agent) {
+	{"killed", func(r *rig, a *agent, change func()) (*rig, *agent) {
 		a.close()
 		r.crash()
 		change()
 		r = r.again()
 		return r, nil
 	}},
-	{"another boot", func(_ *testing.T, r *rig, a *agent, change func()) (*rig, *agent) {
+	{"another boot", func(r *rig, a *agent, change func()) (*rig, *agent) {
 		a.close()
 		r.stop()
 		change()
@@ -116,7 +116,7 @@ func TestForeignChanges(t *testing.T) {
 				a.open(1, 1, "one")
 				a.append(1, 1, 0, "one\ntwo\n")
 				a.durable(1, 1, 8)
-				next, b := m.with(t, r, a, func() { c.do(t, r.path("app.log")) })
+				next, b := m.with(r, a, func() { c.do(t, r.path("app.log")) })
 				r = next
 				if b == nil {
 					b = r.connect(peerA)

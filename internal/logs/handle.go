@@ -83,6 +83,9 @@ func (att *attachment) makeStream(f *dtc.Frame) bool {
 		st.fail(err)
 		return false
 	}
+	if c, err := st.open(); err == nil {
+		c.fresh = true // the record's name is not safe yet
+	}
 	return true
 }
 
@@ -176,8 +179,7 @@ func (att *attachment) append(f *dtc.Frame) error {
 		}
 		if f.Offset > g.position {
 			if !att.nacked[g.number] {
-				att.nacked[g.number] = true
-				att.nack(g.number)
+				att.goBack(g.number)
 			}
 			return nil
 		}
@@ -188,6 +190,15 @@ func (att *attachment) append(f *dtc.Frame) error {
 	return nil
 }
 
+// goBack tells the agent, once until it does, to go on where the copy ends.
+func (att *attachment) goBack(generation uint64) {
+	if att.nacked == nil {
+		att.nacked = map[uint64]bool{}
+	}
+	att.nacked[generation] = true
+	att.nack(generation)
+}
+
 // store appends the bytes that the copy does not have, and acknowledges.
 func (att *attachment) store(c *replica, g *generation, data []byte) error {
 	if len(data) > 0 {
@@ -195,7 +206,7 @@ func (att *attachment) store(c *replica, g *generation, data []byte) error {
 			return errFloor
 		}
 		before := c.receiving()
-		if _, err := c.append(g, data); err != nil {
+		if err := c.append(g, data); err != nil {
 			return err
 		}
 		att.stream.stored()

@@ -102,7 +102,6 @@ func (v *victim) kill(tb testing.TB) {
 // late writes. Content is a function of generation and position.
 type ledger struct {
 	alias string
-	opens int
 	sent  []int64
 }
 
@@ -117,6 +116,7 @@ func (l *ledger) bytes(g int, from, n int64) []byte {
 // session ships until the link breaks. What was acknowledged as written, and
 // more, must be there at the next.
 func (l *ledger) session(tb testing.TB, addr string, rng *rand.Rand) {
+	tb.Helper()
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		return
@@ -180,19 +180,12 @@ func (l *ledger) session(tb testing.TB, addr string, rng *rand.Rand) {
 	for {
 		g := len(at)
 		if g == 0 || rng.IntN(400) == 0 {
-			if g > 8 { // the oldest ends, so that there are never too many
-				sealed := dtc.Frame{Kind: dtc.FrameSeal, Stream: 1, Epoch: epoch, Generation: uint64(g - 8), End: at[g-9]}
-				sealed.Sum = crc32.Checksum(l.bytes(g-8, 0, at[g-9]), castagnoli)
-				if link.Send(&sealed) != nil {
-					break
-				}
-			}
 			g++
 			at = append(at, 0)
 			mu.Lock()
 			l.sent = append(l.sent, 0)
 			mu.Unlock()
-			if link.Send(&dtc.Frame{Kind: dtc.FrameOpen, Stream: 1, Epoch: epoch, Generation: uint64(g), Data: fmt.Appendf(nil, "gen %d", g)}) != nil {
+			if l.next(link, epoch, at) != nil {
 				break
 			}
 		} else if g > 1 && rng.IntN(50) == 0 {
@@ -211,6 +204,23 @@ func (l *ledger) session(tb testing.TB, addr string, rng *rand.Rand) {
 	}
 	link.Close()
 	wg.Wait()
+}
+
+// next opens one more generation, and seals an old one so that there are never
+// too many.
+func (l *ledger) next(link *wire.Link, epoch uint64, at []int64) error {
+	if old := len(at) - 9; old >= 0 {
+		err := link.Send(&dtc.Frame{
+			Kind: dtc.FrameSeal, Stream: 1, Epoch: epoch, Generation: uint64(old + 1), End: at[old],
+			Sum: crc32.Checksum(l.bytes(old+1, 0, at[old]), castagnoli),
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return link.Send(&dtc.Frame{
+		Kind: dtc.FrameOpen, Stream: 1, Epoch: epoch, Generation: uint64(len(at)), Data: fmt.Appendf(nil, "gen %d", len(at)),
+	})
 }
 
 // TestKill kills the monitor again and again while bytes of several

@@ -81,7 +81,13 @@ func (att *attachment) ackLater(generation uint64) {
 		o.held = append(o.held, att)
 	}
 	att.acks = include(att.acks, generation)
+	if len(o.held) >= maxHeld {
+		o.release()
+	}
 }
+
+// maxHeld is of how many streams the acknowledgments may be held back.
+const maxHeld = 64
 
 // maxAcks bounds the generations of one stream that are acknowledged at once.
 const maxAcks = dtc.MaxGenerations
@@ -106,6 +112,10 @@ func (o *outbox) queue(att *attachment) {
 func (o *outbox) flushAcks() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.release()
+}
+
+func (o *outbox) release() {
 	for _, att := range o.held {
 		o.queue(att)
 	}
@@ -194,19 +204,17 @@ func (att *attachment) frames(o *order) []dtc.Frame {
 	if o.wants&(wantPaused|wantState) != 0 && st.pause != "" {
 		add(dtc.FramePaused, func(f *dtc.Frame) { f.Text = cut(st.pause, dtc.MaxText) })
 	}
-	if st.c == nil || !att.stated {
+	if st.pause != "" || !att.stated {
 		return out
 	}
 	for _, n := range o.nacks {
-		if g := st.c.find(n); g != nil {
-			add(dtc.FrameNack, func(f *dtc.Frame) { f.Generation, f.Offset = n, g.position })
+		if e, ok := st.endOf(n); ok {
+			add(dtc.FrameNack, func(f *dtc.Frame) { f.Generation, f.Offset = n, e.position })
 		}
 	}
 	for _, n := range o.acks {
-		if g := st.c.find(n); g != nil {
-			add(dtc.FrameAck, func(f *dtc.Frame) {
-				f.Generation, f.Offset, f.End = n, g.position, st.c.durablePosition(g)
-			})
+		if e, ok := st.endOf(n); ok {
+			add(dtc.FrameAck, func(f *dtc.Frame) { f.Generation, f.Offset, f.End = n, e.position, e.durable })
 		}
 	}
 	return out

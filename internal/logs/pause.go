@@ -175,8 +175,7 @@ func (st *stream) resume() {
 		st.missed = false
 		st.owner.want(wantState)
 	} else if st.c != nil && st.c.last.seq > 0 {
-		st.owner.nacked[st.c.last.generation] = true
-		st.owner.nack(st.c.last.generation)
+		st.owner.goBack(st.c.last.generation)
 		st.owner.ack(st.c.last.generation)
 	}
 }

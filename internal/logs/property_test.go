@@ -196,10 +196,7 @@ func (m *sourceModel) check() {
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &sourceModel{t: rt}
-		dir, err := os.MkdirTemp(t.TempDir(), "")
-		if err != nil {
-			t.Fatal(err)
-		}
+		dir := t.TempDir()
 		sync := rapid.SampledFrom([]time.Duration{time.Millisecond, time.Hour}).Draw(rt, "sync")
 		m.r = openRig(t, dir, func(o *Options) { o.SyncEvery, o.Boot = sync, "boot 0" })
 		defer func() { m.a.close(); m.r.stop() }()

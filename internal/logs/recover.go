@@ -63,11 +63,19 @@ func loadFrom(p place, f *os.File, mode trustMode) (*replica, error) {
 
 // readSide reads a side record whole.
 func readSide(f *os.File) ([]byte, error) {
-	b, err := io.ReadAll(io.NewSectionReader(f, 0, maxSide+1))
-	if err == nil && len(b) > maxSide {
-		err = fmt.Errorf("%w: it has more than %d bytes", errDamaged, maxSide)
+	st, err := statOf(f)
+	if err != nil {
+		return nil, err
 	}
-	return b, err
+	if st.size > maxSide {
+		return nil, fmt.Errorf("%w: it has %d bytes, more than %d", errDamaged, st.size, maxSide)
+	}
+	b := make([]byte, st.size)
+	n, err := f.ReadAt(b, 0)
+	if errors.Is(err, io.EOF) {
+		err = nil // it was replaced by a shorter one
+	}
+	return b[:n], err
 }
 
 // reconcile finds the end of the copy.

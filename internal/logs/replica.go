@@ -62,56 +62,50 @@ func (c *replica) receiving() *generation {
 	return c.find(c.last.generation)
 }
 
-// append adds bytes of g that follow its position and returns how many the
-// copy has taken. Bytes that it took are taken even if there is an error.
-func (c *replica) append(g *generation, data []byte) (int, error) {
+// append adds bytes of g that follow its position. An error says nothing of how
+// many of them the copy has taken: loading it anew tells.
+func (c *replica) append(g *generation, data []byte) error {
 	if err := c.ready(); err != nil {
-		return 0, err
+		return err
 	}
-	taken := 0
 	if c.suspect > 0 {
 		n, err := c.compare(g, data)
 		if err != nil || n == len(data) {
-			return n, err
+			return err
 		}
-		taken, data = n, data[n:]
+		data = data[n:]
 	}
 	if c.receiving() != g {
 		if err := c.switchTo(g, g.position); err != nil {
-			return taken, err
+			return err
 		}
 	}
 	if err := c.confirm(); err != nil {
-		return taken, err
+		return err
 	}
 	if err := c.noteArrival(); err != nil {
-		return taken, err
+		return err
 	}
-	n, err := c.write(g, data)
-	return taken + n, err
+	return c.write(g, data)
 }
 
 // write appends to the data file, between a live slot that says what is about
 // to happen and a look at what did.
-func (c *replica) write(g *generation, data []byte) (int, error) {
+func (c *replica) write(g *generation, data []byte) error {
 	if err := c.writeLive(int64(len(data))); err != nil {
-		return 0, err
+		return err
 	}
 	_, err := c.data.Write(data)
 	st, statErr := statOf(c.data)
-	if statErr != nil {
-		return 0, errors.Join(err, statErr)
+	if err != nil || statErr != nil {
+		return errors.Join(err, statErr)
 	}
-	n := st.size - c.size
-	switch {
-	case err == nil && n != int64(len(data)):
-		return len(data), c.writeRaced(g, data, st.size)
-	case n < 0 || n > int64(len(data)):
-		return 0, err // somebody else was there too: loading it anew tells
+	if st.size != c.size+int64(len(data)) {
+		return c.writeRaced(g, data, st.size)
 	}
-	c.size += n
-	c.advance(g, data[:n])
-	return int(n), err
+	c.size = st.size
+	c.advance(g, data)
+	return nil
 }
 
 // writeRaced is the end of a write during which somebody else changed the

@@ -287,7 +287,7 @@ func (c *conn) attach(f *dtc.Frame) error {
 	if st.owner != nil {
 		st.owner.want(wantFenced)
 	}
-	att.stream, att.epoch, att.nacked = st, st.epoch, map[uint64]bool{}
+	att.stream, att.epoch = st, st.epoch
 	st.owner = att
 	c.attached[f.Stream] = att
 	if st.pause != "" {

@@ -34,6 +34,7 @@ type stream struct {
 	missed  bool        // a frame that is not repeated was dropped in a pause
 	muted   int         // events that were not told one by one
 	source  sourceSize
+	left    endpoint // of the replica that was let go last
 	element *list.Element // in the store's loaded, guarded by the store's mutex
 	syncing bool          // a syncer has its files in hand
 }
@@ -44,6 +45,12 @@ type sourceSize struct {
 	size       int64
 	later      int64 // bytes of later generations
 	known      bool
+}
+
+// endpoint is how far the receiving generation had come.
+type endpoint struct {
+	generation        uint64 // 0: not known
+	position, durable int64
 }
 
 // readHead reads the header of a side record.
@@ -187,6 +194,9 @@ func (st *stream) drop() {
 	if c == nil {
 		return
 	}
+	if !c.dirty.IsZero() {
+		st.left = endpoint{} // nobody knows what is left
+	}
 	st.c = nil
 	st.store.unused(st)
 	if st.syncing {
@@ -206,63 +216,27 @@ func (st *stream) release() {
 		st.fail(err)
 		return
 	}
+	if g := st.c.receiving(); g != nil {
+		st.left = endpoint{g.number, g.position, st.c.durablePosition(g)}
+	}
 	st.drop()
 }
 
-// used marks a stream as the one used last.
-func (s *Store) used(st *stream) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if st.element == nil {
-		st.element = s.loaded.PushFront(st)
-		return
+// endOf returns how far a generation has come, without loading for what is
+// known anyway.
+func (st *stream) endOf(generation uint64) (endpoint, bool) {
+	if st.c == nil && st.left.generation == generation && generation != 0 {
+		return st.left, true
 	}
-	s.loaded.MoveToFront(st.element)
-}
-
-// unused takes a stream off the list of the loaded ones.
-func (s *Store) unused(st *stream) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if st.element != nil {
-		s.loaded.Remove(st.element)
-		st.element = nil
+	c, err := st.open()
+	if err != nil {
+		return endpoint{}, false
 	}
-}
-
-// makeRoom lets the streams go that were not used for the longest time, until
-// one more may be loaded. One that is in use is passed over, so that for a
-// moment there may be a few more.
-func (s *Store) makeRoom() {
-	for range 4 {
-		victims := s.victims()
-		if len(victims) == 0 {
-			return
-		}
-		for _, st := range victims {
-			if st.mu.TryLock() {
-				st.release()
-				st.mu.Unlock()
-			}
-		}
+	g := c.find(generation)
+	if g == nil {
+		return endpoint{}, false
 	}
-}
-
-// victims returns the streams that are too many, a few more so that not every
-// load has to look.
-func (s *Store) victims() []*stream {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	over := s.loaded.Len() + 1 - s.opts.MaxOpen
-	if over <= 0 {
-		return nil
-	}
-	over += s.opts.MaxOpen / 32
-	var out []*stream
-	for e := s.loaded.Back(); e != nil && len(out) < over; e = e.Prev() {
-		out = append(out, e.Value.(*stream))
-	}
-	return out
+	return endpoint{generation, g.position, c.durablePosition(g)}, true
 }
 
 // newEvent fills in what every event of a stream has.

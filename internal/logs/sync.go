@@ -27,6 +27,7 @@ type syncer struct {
 	due   time.Time // of the first; zero: at once
 	slow  int       // rounds that go without syncfs; the syncer's goroutine alone
 	wake  chan struct{}
+	round chan struct{} // closed at the end of the round under way, or the next
 }
 
 // enqueue has a stream made durable soon. The stream's mutex is held.
@@ -48,6 +49,29 @@ func (s *Store) enqueue(st *stream, c *replica) {
 	if c.length-c.durableBase() >= syncAt && !q.due.IsZero() {
 		q.due = time.Time{}
 		signal(q.wake)
+	}
+}
+
+// hurry has everything that waits synced now; the channel is closed when a
+// round has ended.
+func (q *syncer) hurry() <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.round == nil {
+		q.round = make(chan struct{})
+	}
+	q.due = time.Time{}
+	signal(q.wake)
+	return q.round
+}
+
+// roundEnds tells who waits that a round has ended.
+func (q *syncer) roundEnds() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.round != nil {
+		close(q.round)
+		q.round = nil
 	}
 }
 
@@ -74,6 +98,7 @@ func (s *Store) runSyncer(ctx context.Context) {
 		batch, wait := s.syncer.take(s.opts.Now())
 		if len(batch) > 0 {
 			s.syncAll(batch)
+			s.syncer.roundEnds()
 			continue
 		}
 		timer.Reset(wait)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"dtc"
 	"dtc/internal/follow"
@@ -13,6 +14,8 @@ import (
 type rule struct {
 	File
 	glob *follow.Globber // nil if Path is a plain path
+
+	checked time.Time // when what it matches was last looked at
 }
 
 // alias returns the alias that the rule gives to the file at path.

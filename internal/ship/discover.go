@@ -8,6 +8,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"dtc"
 	"dtc/internal/follow"
@@ -131,9 +132,9 @@ func (s *Shipper) dropUnwanted() {
 	}
 }
 
-// findFiles applies the patterns. What they matched before is looked at again
-// only if all says so.
-func (s *Shipper) findFiles(all bool) {
+// findFiles applies the patterns. Where nothing changed since the last time,
+// what they match is looked at again only if that was more than recheck ago.
+func (s *Shipper) findFiles(recheck time.Duration) {
 	s.mu.RLock()
 	rules := s.rules
 	s.mu.RUnlock()
@@ -148,7 +149,8 @@ func (s *Shipper) findFiles(all bool) {
 		} else if err != nil {
 			s.log.Debug("a folder cannot be searched", "pattern", r.Path, "error", err)
 		}
-		if (changed || all) && slices.Contains(s.rules, r) {
+		if (changed || time.Since(r.checked) >= recheck) && slices.Contains(s.rules, r) {
+			r.checked = time.Now()
 			s.addMatches(r, paths)
 		}
 		s.mu.Unlock()

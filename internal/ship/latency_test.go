@@ -60,6 +60,7 @@ func (k *sink) serve() {
 			k.mu.Unlock()
 			end := f.Offset + int64(len(f.Data))
 			_ = k.link.Send(&dtc.Frame{Kind: dtc.FrameAck, Stream: f.Stream, Epoch: f.Epoch, Generation: f.Generation, Offset: end, End: end})
+		default:
 		}
 		if k.link.Buffered() == 0 {
 			_ = k.link.Flush()
@@ -74,16 +75,16 @@ func (k *sink) got() (int64, int) {
 }
 
 // rig is a Shipper that is connected to a sink.
-func rig(t testing.TB, files []File, k *sink) *Shipper {
-	t.Helper()
+func rig(tb testing.TB, files []File, k *sink) *Shipper {
+	tb.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	a, err := net.Dial("tcp", ln.Addr().String())
 	b, err2 := ln.Accept()
 	if err := errors.Join(err, err2, ln.Close()); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	s := New(Options{Files: files, Boot: "boot"})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -92,7 +93,7 @@ func rig(t testing.TB, files []File, k *sink) *Shipper {
 	wg.Go(k.serve)
 	wg.Go(func() { _ = s.Run(ctx) })
 	wg.Go(func() { _ = s.Serve(ctx, wire.NewLink(a)) })
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		cancel()
 		_ = b.Close()
 		wg.Wait()
@@ -100,12 +101,12 @@ func rig(t testing.TB, files []File, k *sink) *Shipper {
 	return s
 }
 
-func until(t testing.TB, what string, ok func() bool) {
-	t.Helper()
+func until(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	for !ok() {
 		if time.Now().After(deadline) {
-			t.Fatalf("timed out: %s", what)
+			tb.Fatalf("timed out: %s", what)
 		}
 		time.Sleep(2 * time.Millisecond)
 	}

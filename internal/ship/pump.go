@@ -218,6 +218,7 @@ func (x *session) cut(st *stream, sh *shipment) error {
 func (x *session) settle(st *stream, now time.Time) {
 	for _, g := range st.chain.Generations {
 		sh := st.shipment(g)
+		st.askWriters(sh, now)
 		if x.releasable(st, sh) {
 			st.remove(sh)
 			break // the rest in the next turn
@@ -225,6 +226,22 @@ func (x *session) settle(st *stream, now time.Time) {
 	}
 	st.account()
 	x.tellSize(st, now)
+}
+
+// askWriters finds out whether anybody can still write to a file whose end was
+// told: it may have lost its name since.
+func (st *stream) askWriters(sh *shipment, now time.Time) {
+	if !sh.sealed || sh.over || sh.idle || sh.File == nil || sh.Generation == st.chain.Current() {
+		return
+	}
+	stat, err := sh.File.Stat()
+	if err != nil || stat.Links > 0 {
+		return
+	}
+	sh.idle = sh.File.Unwritten()
+	if !sh.idle || stat.Size > sh.Position() {
+		st.wakeAt(now.Add(time.Second))
+	}
 }
 
 // releasable reports whether nothing of sh can be wanted any more.
@@ -235,7 +252,11 @@ func (x *session) releasable(st *stream, sh *shipment) bool {
 	if sh.over {
 		return sh.File == nil || sh.durable >= sh.Position()
 	}
-	return sh.idle && sh.durable >= sh.Position()
+	if !sh.idle || sh.durable < sh.Position() {
+		return false
+	}
+	stat, err := sh.File.Stat() // what was written before the question is there now
+	return err == nil && stat.Size == sh.Position()
 }
 
 // tellSize tells the monitor how much there is, if that changed.

@@ -17,6 +17,8 @@ const (
 	activeFor   = 10 * time.Second       // that a change makes a stream active
 	pollFast    = 20 * time.Millisecond  // looks at files whose changes the system does not tell of
 	pollFor     = time.Second            // that a change makes those worth looking at that often
+
+	recheckFiles = time.Minute // looks at what patterns match though nothing changed
 )
 
 // Run watches the files, and holds those that were rotated until their bytes
@@ -86,7 +88,11 @@ func (l *loop) round(now time.Time) time.Time {
 	s := l.s
 	rescan, dirty := s.takeDirty()
 	if rescan || now.Sub(l.scanned) >= s.scanEvery() {
-		l.scan(now, rescan)
+		recheck := recheckFiles
+		if rescan {
+			recheck = 0
+		}
+		l.scan(now, recheck)
 	}
 	for _, st := range dirty {
 		l.sync(st)
@@ -141,9 +147,9 @@ func (l *loop) lookActive(now time.Time) time.Time {
 
 // scan applies the patterns, looks at every path in a folder that changed, and
 // renews the watches.
-func (l *loop) scan(now time.Time, all bool) {
+func (l *loop) scan(now time.Time, recheck time.Duration) {
 	s := l.s
-	s.findFiles(all)
+	s.findFiles(recheck)
 	s.watchFolders() // before the paths are looked at, so that nothing comes between
 	folders := map[string]follow.Stamp{}
 	for _, st := range s.all() {

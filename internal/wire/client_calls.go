@@ -71,7 +71,7 @@ func (c *Client) Watch(ctx context.Context, targets []dtc.WatchTarget, emit func
 		way := transit{began: time.Now()}
 		for stream.Receive() {
 			m := stream.Msg()
-			clock := time.Duration(m.ClockNanos)
+			clock := span(m.ClockNanos)
 			if len(m.State) == 0 {
 				way.beat(clock)
 				continue

@@ -174,7 +174,7 @@ func (m *SightingMessage) sighting() (dtc.Sighting, error) {
 	s := dtc.Sighting{
 		Run: cut(m.Run, maxShort), Number: m.Number, State: dtc.State(cut(m.State, maxShort)), Process: m.Process.id(),
 		Boot: cut(m.Boot, maxShort), Name: cut(m.Name, maxShort),
-		Lived: time.Duration(max(m.LivedNanos, dtc.Absent)), Age: time.Duration(max(m.AgeNanos, 0)),
+		Lived: time.Duration(max(m.LivedNanos, dtc.Absent)), Age: span(m.AgeNanos),
 	}
 	switch how := m.Exit.GetHow().(type) {
 	case *ExitMessage_Code:
@@ -188,6 +188,13 @@ func (m *SightingMessage) sighting() (dtc.Sighting, error) {
 	default:
 		return s, fmt.Errorf("%w: a process in the state %q", errMalformed, s.State)
 	}
+}
+
+// span returns a time that a peer has measured, within limits that a sum of two
+// stays clear of the type's.
+func span(nanos int64) time.Duration {
+	const century = 100 * 365 * 24 * time.Hour
+	return min(max(time.Duration(nanos), 0), century)
 }
 
 // clean makes one bounded line of what a peer said, without anything that a

@@ -120,7 +120,7 @@ func FuzzMessages(f *testing.F) {
 		}
 		if m := new(SightingMessage); proto.Unmarshal(b, m) == nil {
 			s, err := m.sighting()
-			if err == nil && (s.Age < 0 || s.Lived < 0 || len(s.Name) > maxShort || s.Process.PID < 0) {
+			if err == nil && (s.Age < 0 || s.Lived < dtc.Absent || len(s.Name) > maxShort || s.Process.PID < 0) {
 				t.Fatalf("impossible: %+v", s)
 			}
 			if err == nil {

@@ -48,13 +48,12 @@ func (s *agentServer) Watch(ctx context.Context, req *WatchRequest, stream *conn
 	w := watchStream{ctx: ctx, stream: stream, began: time.Now()}
 	ctx, cancel := context.WithCancel(ctx)
 	var beats sync.WaitGroup
+	defer beats.Wait() // also if Watch panics: nobody may send after the call
+	defer cancel()
 	beats.Go(func() { w.beat(ctx) })
-	err = s.agent.Watch(ctx, peerOf(ctx).ID, targets, func(sighting dtc.Sighting) error {
+	return toPeer(s.agent.Watch(ctx, peerOf(ctx).ID, targets, func(sighting dtc.Sighting) error {
 		return w.send(newSighting(&sighting))
-	})
-	cancel()
-	beats.Wait()
-	return toPeer(err)
+	}))
 }
 
 // watchStream is the sending end of one watch.

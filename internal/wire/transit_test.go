@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,4 +31,17 @@ func TestTransit(t *testing.T) {
 			t.Errorf("the next one was %s late", late)
 		}
 	})
+}
+
+// A peer that lies about its clock makes nothing happen in the future.
+func TestTransitOfLies(t *testing.T) {
+	for _, clock := range []int64{math.MinInt64, -1, 0, 1, math.MaxInt64} {
+		way := transit{began: time.Now()}
+		for _, next := range []int64{clock, math.MinInt64, math.MaxInt64, 0, clock} {
+			if age := span(math.MaxInt64) + way.late(span(next)); age < 0 {
+				t.Errorf("after %d, %d: an age of %s", clock, next, age)
+			}
+			way.beat(span(clock))
+		}
+	}
 }
