@@ -64,11 +64,12 @@ func (a *app) credentials() (*ca.Credentials, error) {
 }
 
 // revoked returns what tells whether an agent's certificate is not good any
-// more. Where there is no CA, nothing is known of that.
+// more. Where there is no CA, nothing is known of that; a CA without its register
+// trusts nobody.
 func (a *app) revoked() (func(dtc.Peer) bool, error) {
 	authority, err := ca.Open(a.tlsDir())
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist) && !exists(filepath.Join(a.tlsDir(), "ca.key")):
 		return nil, nil
 	case err != nil:
 		return nil, usageError(err)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -146,7 +145,7 @@ func (s *screen) show(ctx context.Context) (outcome, error) {
 
 // resize takes over the terminal's size, which may change between two rounds.
 func (s *screen) resize() {
-	if f, ok := s.get.app.stdout.(*os.File); ok {
+	if f, ok := s.get.app.stdout.(interface{ Fd() uintptr }); ok {
 		if columns, rows, err := term.GetSize(int(f.Fd())); err == nil {
 			s.get.app.columns, s.get.app.rows = columns, rows
 		}

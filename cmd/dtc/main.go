@@ -46,14 +46,37 @@ type app struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
-	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
+	out := &checkedFile{file: os.Stdout}
+	a := &app{stdin: os.Stdin, stdout: out, stderr: os.Stderr, getenv: os.Getenv}
 	if fd := int(os.Stdout.Fd()); term.IsTerminal(fd) {
 		a.terminal = true
 		a.columns, a.rows, _ = term.GetSize(fd) // 0, 0 is fine: nothing is cut then
 	}
 	code := a.run(ctx, os.Args[1:])
+	if code == exitOK && out.err != nil {
+		fmt.Fprintln(a.stderr, "dtc: write the output:", out.err)
+		code = exitSome
+	}
 	stop()
 	os.Exit(code)
+}
+
+// checkedFile is a file that remembers that a write failed, for the commands
+// that print and do not look.
+type checkedFile struct {
+	file *os.File
+	err  error // of the first write that failed
+}
+
+// Fd is for who asks the terminal for its size.
+func (f *checkedFile) Fd() uintptr { return f.file.Fd() }
+
+func (f *checkedFile) Write(p []byte) (int, error) {
+	n, err := f.file.Write(p)
+	if err != nil && f.err == nil {
+		f.err = err
+	}
+	return n, err
 }
 
 // statusError is an error that ends the program with a status of its own.

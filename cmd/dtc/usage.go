@@ -100,7 +100,7 @@ func whichCommand(c *cobra.Command, args []string) error {
 	}
 	var names []string
 	for _, sub := range c.Commands() {
-		if !sub.Hidden {
+		if !sub.Hidden || strings.HasPrefix(args[0], "get_") && strings.HasPrefix(sub.Name(), "get_") {
 			names = append(names, sub.Name())
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"dtc"
+
 	"dtc/internal/config"
 	"dtc/internal/wire"
 )
@@ -93,9 +95,32 @@ func (a *Agent) session(ctx context.Context, to netip.AddrPort) error {
 	}
 	link := wire.NewLink(conn)
 	defer link.Close()
-	a.log.Info("connected to the monitor", "monitor", to)
-	if err = a.shipper.Serve(ctx, link); err == nil {
-		err = errors.New("the monitor closed the connection")
+	// With TLS 1.3 the monitor judges this side after the handshake: its first
+	// frame says that it accepts.
+	err = a.shipper.Serve(ctx, &greeted{Link: link, hello: func() {
+		a.log.Info("connected to the monitor", "monitor", to)
+	}})
+	switch {
+	case err == nil:
+		return errors.New("the monitor closed the connection")
+	case dtc.KindOf(err) == dtc.KindCertificate:
+		return fmt.Errorf("the monitor does not accept this host's certificate, it was revoked or is over; join again with a token of 'dtc invite': %w", err)
+	default:
+		return err
+	}
+}
+
+// greeted is a link that calls hello with the first frame that comes.
+type greeted struct {
+	*wire.Link
+	hello func() // nil when it has been called
+}
+
+func (g *greeted) Recv(f *dtc.Frame) error {
+	err := g.Link.Recv(f)
+	if err == nil && g.hello != nil {
+		g.hello()
+		g.hello = nil
 	}
 	return err
 }

@@ -40,14 +40,15 @@ type Memory struct {
 type HostMemory struct {
 	Boot        string                `json:"boot,omitempty"`        // id of the boot last seen
 	Unreachable bool                  `json:"unreachable,omitempty"` // told, and not told reachable since
-	Processes   map[int]ProcessMemory `json:"processes,omitempty"`   // alive when last seen, by pid
+	Processes   map[int]ProcessMemory `json:"processes,omitempty"`   // last seen, by pid
 }
 
-// ProcessMemory is the identity of a process that was alive when last seen.
+// ProcessMemory is the identity of a process that was seen alive.
 type ProcessMemory struct {
 	Start uint64 `json:"start"` // as [dtc.ProcessID]
 	Boot  string `json:"boot"`
 	Name  string `json:"name,omitempty"`
+	Dead  bool   `json:"dead,omitempty"` // its end has been told
 }
 
 // ID returns the identity of the process that had pid.
@@ -107,6 +108,16 @@ func (m *Memory) SetProcess(address string, pid int, p ProcessMemory) {
 			h.Processes = map[int]ProcessMemory{}
 		}
 		h.Processes[pid] = p
+	})
+}
+
+// EndProcess remembers that the end of a process has been told.
+func (m *Memory) EndProcess(address string, pid int) {
+	m.change(address, func(h *HostMemory) {
+		if p, ok := h.Processes[pid]; ok {
+			p.Dead = true
+			h.Processes[pid] = p
+		}
 	})
 }
 

@@ -34,7 +34,7 @@ type stream struct {
 	missed  bool        // a frame that is not repeated was dropped in a pause
 	muted   int         // events that were not told one by one
 	source  sourceSize
-	left    endpoint // of the replica that was let go last
+	left    endpoint      // of the replica that was let go last
 	element *list.Element // in the store's loaded, guarded by the store's mutex
 	syncing bool          // a syncer has its files in hand
 }

@@ -105,7 +105,7 @@ func (m *Monitor) listenOn(ctx context.Context, at netip.AddrPort, changed <-cha
 	}
 	m.log.Info("listening", "address", ln.Addr().String())
 	srv := &wire.Server{
-		TLS:      m.creds.ServerTLS(m.revoked, wire.ProtoJoin, wire.ProtoRPC, wire.ProtoLog),
+		TLS:      m.creds.ServerTLS(m.refuse, wire.ProtoJoin, wire.ProtoRPC, wire.ProtoLog),
 		Identify: ca.Identify,
 		Join:     m.join,
 		Denied:   m.denied,

@@ -14,7 +14,11 @@ func (w *hostWatch) recall() {
 	h := w.m.memory.Host(w.host.Address.String())
 	w.boot, w.down = h.Boot, h.Unreachable
 	for pid, p := range h.Processes {
-		w.targets[pid] = &target{known: p.ID(pid), boot: p.Boot, name: p.Name}
+		t := &target{known: p.ID(pid), boot: p.Boot, name: p.Name}
+		if p.Dead { // the pid is watched anew, but that end is not told again
+			t.known, t.ended = dtc.ProcessID{}, t.known
+		}
+		w.targets[pid] = t
 	}
 }
 
@@ -45,7 +49,7 @@ func (m *Monitor) recallEvents(ctx context.Context) error {
 		return nil
 	})
 	for p := range dead {
-		m.memory.DropProcess(p.address, p.pid)
+		m.memory.EndProcess(p.address, p.pid)
 	}
 	for address, s := range state {
 		m.memory.SetState(address, m.memory.Host(address).Boot, s)
@@ -64,14 +68,14 @@ func (w *hostWatch) rememberState() {
 	w.m.memory.SetState(address, boot, state)
 }
 
-// rememberProcess keeps the identity of a process that was seen alive, and
-// drops it with its end.
+// rememberProcess keeps the identity of a process that was seen alive, also
+// when its end has been told: a zombie may stay for long.
 func (w *hostWatch) rememberProcess(address string, s dtc.Sighting) {
-	if s.State != dtc.StateAlive {
+	if s.State == dtc.StateMissing {
 		w.m.memory.DropProcess(address, s.Process.PID)
 		return
 	}
 	w.m.memory.SetProcess(address, s.Process.PID, events.ProcessMemory{
-		Start: s.Process.Start, Boot: s.Boot, Name: s.Name,
+		Start: s.Process.Start, Boot: s.Boot, Name: s.Name, Dead: s.State == dtc.StateDead,
 	})
 }

@@ -60,10 +60,11 @@ type Monitor struct {
 	reloading sync.Mutex // one change of the configuration at a time
 
 	mu      sync.Mutex
-	cfg     config.Monitor // guarded by mu
-	changed chan struct{}  // guarded by mu; closed when cfg is replaced
-	server  *wire.Server   // guarded by mu; nil while nothing listens
-	attempt *attempt       // guarded by mu; to listen on cfg.LocalHost
+	cfg     config.Monitor       // guarded by mu
+	changed chan struct{}        // guarded by mu; closed when cfg is replaced
+	refused map[string]time.Time // guarded by mu; when an agent that is refused was told last, by id
+	server  *wire.Server         // guarded by mu; nil while nothing listens
+	attempt *attempt             // guarded by mu; to listen on cfg.LocalHost
 }
 
 // New prepares the service. It fails where nothing could work: no certificate,
@@ -86,6 +87,7 @@ func New(opts Options) (*Monitor, error) {
 		run:       newRunID(),
 		cfg:       opts.Config,
 		changed:   make(chan struct{}),
+		refused:   map[string]time.Time{},
 		attempt:   newAttempt(),
 	}
 	m.fleet = fleet.New(m.dialHost)

@@ -79,7 +79,8 @@ type target struct {
 	known dtc.ProcessID // zero: never seen alive
 	boot  string        // of the host, when seen
 	name  string
-	told  dtc.State // the last state in the log, of this run of the monitor
+	ended dtc.ProcessID // whose end an earlier run of the monitor told
+	told  dtc.State     // the last state in the log, of this run of the monitor
 }
 
 // hostWatch watches the processes of one host, over as many connections as it
@@ -188,7 +189,11 @@ func (w *hostWatch) wanted(pids []int) []dtc.WatchTarget {
 			w.targets[pid] = t
 		}
 		if t.told != dtc.StateDead {
-			list = append(list, dtc.WatchTarget{PID: pid, Known: t.known, KnownBoot: t.boot})
+			want := dtc.WatchTarget{PID: pid, Known: t.known}
+			if t.known != (dtc.ProcessID{}) {
+				want.KnownBoot = t.boot
+			}
+			list = append(list, want)
 		}
 	}
 	for pid := range w.targets {
@@ -255,6 +260,9 @@ func (w *hostWatch) saw(s dtc.Sighting, how check) error {
 	t := w.targets[s.Process.PID]
 	if t == nil { // no longer configured; what was seen then is told all the same
 		t = &target{}
+	}
+	if s.State == dtc.StateDead && s.Process == t.ended && s.Boot == t.boot {
+		t.told = dtc.StateDead // by an earlier run: its zombie is still there
 	}
 	before := *t
 	w.mu.Unlock()

@@ -11,7 +11,6 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -237,9 +236,3 @@ func TestManyStreams(t *testing.T) {
 
 // long reports whether the tests may take long.
 func long() bool { return *tortureDuration >= 20*time.Second }
-
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
