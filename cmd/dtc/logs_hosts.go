@@ -6,7 +6,9 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
+	"dtc/internal/ca"
 	"dtc/internal/config"
 	"dtc/internal/fleet"
 	"dtc/internal/logs"
@@ -21,8 +23,10 @@ type copies struct {
 	names   map[string]string // of folders: the host's
 }
 
-// copies looks what copies there are. A folder belongs to the host with its ip;
-// one that no host has is a host of its own, so that nothing is out of reach.
+// copies looks what copies there are. A folder belongs to the host with its ip,
+// or to the one whose agent owns its copies: that keeps them when its ip changes.
+// A folder that no host has is a host of its own, so that nothing is out of
+// reach.
 func (a *app) copies() (*copies, error) {
 	c := &copies{dir: a.logsDir(), names: map[string]string{}}
 	if err := a.mustHaveHome(c.dir); err != nil {
@@ -39,12 +43,38 @@ func (a *app) copies() (*copies, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
+	configured := len(c.hosts)
 	for _, t := range c.targets {
-		if !slices.Contains(c.folder, t.Folder) {
-			c.add(fleet.Host{Name: t.Folder, Address: netip.AddrPortFrom(folderIP(t.Folder), 0)}, t.Folder)
+		if slices.Contains(c.folder, t.Folder) {
+			continue
 		}
+		h := fleet.Host{Name: t.Folder, Address: netip.AddrPortFrom(folderIP(t.Folder), 0)}
+		if i := slices.IndexFunc(c.hosts[:configured], a.owner(t)); i >= 0 {
+			h = c.hosts[i]
+		}
+		c.add(h, t.Folder)
 	}
 	return c, nil
+}
+
+// owner returns whether a host is the one whose agent owns a copy, as far as
+// the register of certificates can be read.
+func (a *app) owner(t logs.Target) func(fleet.Host) bool {
+	nobody := func(fleet.Host) bool { return false }
+	id, err := logs.Owner(a.logsDir(), t)
+	if err != nil {
+		return nobody
+	}
+	authority, err := ca.Open(a.tlsDir())
+	if err != nil {
+		return nobody
+	}
+	for _, r := range authority.Issued() {
+		if r.ID == id && r.Valid(time.Now()) {
+			return func(h fleet.Host) bool { return slices.Contains(r.IPs, h.Address.Addr()) }
+		}
+	}
+	return nobody
 }
 
 func (c *copies) add(h fleet.Host, folder string) {

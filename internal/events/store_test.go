@@ -150,15 +150,15 @@ func TestZoneChanges(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var got string
+		var got strings.Builder
 		for line := range strings.Lines(string(data)) {
 			if !strings.HasPrefix(line, date) {
 				t.Errorf("in the file of %s: %s", date, line)
 			}
-			got += line[strings.LastIndexByte(line, ' ')+1:]
+			got.WriteString(line[strings.LastIndexByte(line, ' ')+1:])
 		}
-		if got != want {
-			t.Errorf("%s has %q, want %q", date, got, want)
+		if got.String() != want {
+			t.Errorf("%s has %q, want %q", date, got.String(), want)
 		}
 	}
 }

@@ -29,7 +29,7 @@ func TestCopyFoundAfterTruncation(t *testing.T) {
 		want = append(want, b...)
 		_, _ = f.Write(b)
 	}
-	for i := range 300 {
+	for i := range 60 {
 		if _, err := c.Sync(); err != nil {
 			t.Fatal(err)
 		}

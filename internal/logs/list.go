@@ -110,6 +110,20 @@ func infoFromFiles(root *os.Root, t Target) (i StreamInfo, err error) {
 	return i, nil
 }
 
+// Owner returns the id of the agent that owns a copy under dir (home/logs).
+func Owner(dir string, t Target) (peer string, err error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return "", err
+	}
+	defer root.Close() // nothing was written
+	h, err := readHead(root, t.Folder, t.Alias)
+	if err != nil {
+		return "", err
+	}
+	return h.peer, nil
+}
+
 // Targets returns the copies under dir (home/logs), by folder and alias.
 func Targets(dir string) ([]Target, error) {
 	root, err := os.OpenRoot(dir)

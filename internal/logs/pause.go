@@ -168,6 +168,9 @@ func (st *stream) resume() {
 	}
 	st.forgetPause()
 	if st.owner == nil {
+		if !st.made {
+			st.store.remove(st)
+		}
 		return
 	}
 	st.owner.want(wantResumed)

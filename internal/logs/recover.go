@@ -148,6 +148,9 @@ func (c *replica) isFile(key fileKey, sameBoot bool) bool {
 // reconcileAbsent is the end where no data file is.
 func (c *replica) reconcileAbsent() error {
 	if c.model.boot.file == (fileKey{}) || c.last.seq == 0 {
+		if c.last.seq > 0 && c.size > 0 {
+			return c.anchor(0) // a kill came between two records
+		}
 		c.size = 0
 		return nil // there was none before
 	}

@@ -194,10 +194,7 @@ func (st *stream) drop() {
 	if c == nil {
 		return
 	}
-	if !c.dirty.IsZero() {
-		st.left = endpoint{} // nobody knows what is left
-	}
-	st.c = nil
+	st.c, st.left = nil, endpoint{}
 	st.store.unused(st)
 	if st.syncing {
 		return // whoever has the files in hand closes them
@@ -216,10 +213,12 @@ func (st *stream) release() {
 		st.fail(err)
 		return
 	}
+	var left endpoint
 	if g := st.c.receiving(); g != nil {
-		st.left = endpoint{g.number, g.position, st.c.durablePosition(g)}
+		left = endpoint{g.number, g.position, st.c.durablePosition(g)}
 	}
 	st.drop()
+	st.left = left
 }
 
 // endOf returns how far a generation has come, without loading for what is

@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // StreamInfo is what a store knows of one stream.
@@ -244,12 +245,15 @@ func (st *stream) differsAt(ctx context.Context, generation uint64, from, to int
 
 // sameRange compares [from, to) of a generation on both sides.
 func (st *stream) sameRange(ctx context.Context, generation uint64, from, to int64) (bool, error) {
-	mine, err := st.hashRange(ctx, generation, from, to)
-	if err != nil {
-		return false, err
-	}
+	var mine [sha256.Size]byte
+	var mineErr error
+	var wg sync.WaitGroup
+	wg.Go(func() { mine, mineErr = st.hashRange(ctx, generation, from, to) })
 	a, err := st.ask(ctx, generation, from, to)
+	wg.Wait()
 	switch {
+	case mineErr != nil:
+		return false, mineErr
 	case err != nil:
 		return false, err
 	case a.Text != "":
