@@ -105,6 +105,14 @@ func BenchmarkKillToLog(b *testing.B) {
 // and returns how long each line took.
 func killAll(b *testing.B, l *lone, n int) []time.Duration {
 	b.Helper()
+	path := func() string {
+		paths, _ := filepath.Glob(filepath.Join(l.home, "logs", "127.0.0.1", "*_process_*.log"))
+		if len(paths) == 0 {
+			return ""
+		}
+		return paths[len(paths)-1]
+	}
+	alive := strings.Count(readFile(path()), "state=alive")
 	var pids []string
 	var all []*exec.Cmd
 	for range n {
@@ -116,15 +124,9 @@ func killAll(b *testing.B, l *lone, n int) []time.Duration {
 	before := readFile(xml)
 	writeFile(b, xml, strings.Replace(before, entry, entry+"<monitor_pid>"+strings.Join(pids, ",")+"</monitor_pid>", 1))
 	l.dtc(b, "reload")
-	path := func() string {
-		paths, _ := filepath.Glob(filepath.Join(l.home, "logs", "127.0.0.1", "*_process_*.log"))
-		if len(paths) == 0 {
-			return ""
-		}
-		return paths[len(paths)-1]
-	}
-	last := "pid=" + pids[n-1] + " "
-	eventually(b, func() string { return "all alive" }, func() bool { return strings.Contains(readFile(path()), last) })
+	eventually(b, func() string { return "all alive" }, func() bool {
+		return strings.Count(readFile(path()), "state=alive") == alive+n
+	})
 	f, err := os.Open(path())
 	if err != nil {
 		b.Fatal(err)
@@ -138,10 +140,10 @@ func killAll(b *testing.B, l *lone, n int) []time.Duration {
 	for _, c := range all {
 		began := time.Now()
 		c.Process.Kill()
-		for time.Since(began) < patience {
-			if k, _ := f.Read(buf); k > 0 {
-				break
-			}
+		want := fmt.Sprintf("pid=%d name=sleep state=dead", c.Process.Pid)
+		for got := ""; !strings.Contains(got, want) && time.Since(began) < patience; {
+			k, _ := f.Read(buf)
+			got += string(buf[:k])
 		}
 		took = append(took, time.Since(began))
 		time.Sleep(2 * time.Millisecond)

@@ -33,14 +33,14 @@ func (c *replica) compact() error {
 	m := c.model
 	m.arrivals = s.arrivals
 	image := encodeSide(m.compact(c.now().Unix()), s.durable, s.live)
-	f, err := replaceSide(&c.place, image)
+	f, err := replaceSide(&c.place, c.side, image)
 	if err != nil {
 		return err
 	}
-	err = c.side.Close()
+	_ = c.side.Close() // it was read only since, or is closed already
 	c.side, c.journal, c.synced = f, int64(len(image)), int64(len(image))
 	c.compacted = c.journal
-	return err
+	return nil
 }
 
 // encodeSide returns a whole side record.
@@ -59,9 +59,9 @@ func encodeSide(entries []entry, slots ...slot) []byte {
 	return b
 }
 
-// replaceSide puts a new side record in the place of the old one, if any, in
-// one step that a power loss does not split. The new file is open and locked.
-func replaceSide(p *place, image []byte) (f *os.File, err error) {
+// replaceSide puts a new side record in the place of the old one, in one step
+// that a power loss does not split. The new file is open and locked.
+func replaceSide(p *place, old *os.File, image []byte) (f *os.File, err error) {
 	temporary := p.sidePath() + ".tmp"
 	if err := p.root.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -82,6 +82,9 @@ func replaceSide(p *place, image []byte) (f *os.File, err error) {
 		return nil, err
 	}
 	if err := f.Sync(); err != nil {
+		return nil, err
+	}
+	if err := letReplace(old); err != nil {
 		return nil, err
 	}
 	if err := p.root.Rename(temporary, p.sidePath()); err != nil {

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -46,7 +48,7 @@ func Read(ctx context.Context, dir string, q Query, emit func(Line) error) error
 		return err
 	}
 	defer root.Close() // nothing was written
-	r := &reading{root: root, query: q, emit: emit, buf: make([]byte, 64<<10), open: map[Target]*source{}}
+	r := &reading{root: root, query: q, emit: emit, buf: make([]byte, 64<<10), open: map[Target]*source{}, failed: map[Target]error{}}
 	defer r.close()
 	if r.query.Wants == nil {
 		r.query.Wants = func(Target) bool { return true }
@@ -66,10 +68,12 @@ func Read(ctx context.Context, dir string, q Query, emit func(Line) error) error
 	if err := r.discover(ctx, targets, q.begin); err != nil {
 		return err
 	}
-	if !q.Follow {
-		return r.query.Idle()
+	if q.Follow {
+		err = r.follow(ctx)
+	} else {
+		err = r.query.Idle()
 	}
-	return r.follow(ctx)
+	return errors.Join(append(slices.Collect(maps.Values(r.failed)), err)...)
 }
 
 // begin sets a reader to where the query begins.
@@ -102,14 +106,15 @@ func (q *Query) begin(ctx context.Context, r *reader) error {
 
 // reading is one Read under way.
 type reading struct {
-	root  *os.Root
-	query Query
-	emit  func(Line) error
-	watch *watch
-	open  map[Target]*source
-	order []*source
-	whole bool // only whole lines are given
-	buf   []byte
+	root   *os.Root
+	query  Query
+	emit   func(Line) error
+	watch  *watch
+	open   map[Target]*source
+	failed map[Target]error // those that cannot be read
+	order  []*source
+	whole  bool // only whole lines are given
+	buf    []byte
 }
 
 // source is one copy of a reading.
@@ -134,7 +139,7 @@ func (r *reading) list() ([]Target, error) {
 // discover opens the copies that are not open yet and gives what they have.
 func (r *reading) discover(ctx context.Context, targets []Target, begin func(context.Context, *reader) error) error {
 	for _, t := range targets {
-		if r.open[t] != nil {
+		if r.open[t] != nil || r.failed[t] != nil {
 			continue
 		}
 		if r.watch != nil {
@@ -145,7 +150,8 @@ func (r *reading) discover(ctx context.Context, targets []Target, begin func(con
 			continue
 		}
 		if err != nil {
-			return err
+			r.failed[t] = fmt.Errorf("read the copy %s/%s: %w", t.Folder, t.Alias, err)
+			continue
 		}
 		s := &source{reader: rd}
 		r.open[t] = s

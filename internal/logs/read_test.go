@@ -113,6 +113,20 @@ func TestOrderAndSelection(t *testing.T) {
 	}
 }
 
+// TestOneCopyCannotBeRead tells of it, and gives the others.
+func TestOneCopyCannotBeRead(t *testing.T) {
+	dir := plainDir(t, map[string]string{"b.log": "b\n", ".a.log.dtc": "whatever"})
+	check(t, os.Symlink("b.log", filepath.Join(dir, "10.0.0.7", "a.log")))
+	var got string
+	err := Read(t.Context(), dir, Query{Lines: 1}, func(l Line) error {
+		got += string(l.Text)
+		return nil
+	})
+	if got != "b\n" || err == nil || !strings.Contains(err.Error(), "10.0.0.7/a.log") {
+		t.Fatalf("%q, %v", got, err)
+	}
+}
+
 // followed collects what a follower gives.
 type followed struct {
 	mu    sync.Mutex

@@ -28,6 +28,10 @@ func statOf(f *os.File) (fileStat, error) {
 	}, nil
 }
 
+// letReplace has nothing to do: an open file may be replaced, and stays locked
+// until then.
+func letReplace(*os.File) error { return nil }
+
 // lockFile takes the exclusive advisory lock of f, or fails at once.
 func lockFile(f *os.File) error {
 	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)

@@ -34,14 +34,14 @@ func statOf(f *os.File) (fileStat, error) {
 	}, nil
 }
 
-// bornAt returns the time of birth of an open file in nanoseconds.
-func bornAt(f *os.File) int64 {
-	info, err := information(f)
-	if err != nil {
-		return 0
-	}
-	return info.CreationTime.Nanoseconds()
-}
+// bornAt is not used on Windows: the file index has a sequence number that
+// changes when it is given away again, and the time of creation is one that a
+// new file of the same name inherits.
+func bornAt(*os.File) int64 { return 0 }
+
+// letReplace closes a file that is about to be replaced: Windows does not
+// always put a new file in the place of an open one.
+func letReplace(f *os.File) error { return f.Close() }
 
 // lockFile takes an exclusive lock of f, or fails at once. The locked byte
 // lies far behind the content: a lock of Windows' keeps readers out of what it

@@ -30,6 +30,14 @@ func (r *rule) alias(path string) string {
 	return strings.NewReplacer("{name}", name, "{dir}", filepath.Base(filepath.Dir(path))).Replace(r.Alias)
 }
 
+// gives reports whether the rule makes the alias of st of the path of st.
+func (r *rule) gives(st *stream) bool {
+	if r.glob == nil && r.Path != st.path || r.glob != nil && !r.glob.Matches(st.path) {
+		return false
+	}
+	return fold(r.alias(st.path)) == fold(st.alias)
+}
+
 // fold makes equal the aliases that are one.
 func fold(alias string) string { return strings.ToLower(alias) }
 

@@ -104,9 +104,10 @@ func (s *Shipper) drop(st *stream) {
 	clear(st.tokens)
 	st.chain.Close()
 	clear(st.shipments)
-	if st.session != nil {
-		st.session.inflight.Add(-st.inflight)
+	if x := st.session; x != nil {
+		x.inflight.Add(-st.inflight)
 		st.inflight = 0
+		x.forgo(st.number)
 	}
 }
 
@@ -117,13 +118,16 @@ func (s *Shipper) forgetToken(token uint64) {
 	}
 }
 
-// dropUnwanted forgets the streams of rules that are gone; the caller holds
-// s.mu.
+// dropUnwanted forgets the streams of rules that are gone, unless another rule
+// gives the same alias to the same path; the caller holds s.mu.
 func (s *Shipper) dropUnwanted() {
 	for _, st := range slices.Collect(maps.Values(s.streams)) {
 		i := slices.IndexFunc(s.rules, func(r *rule) bool {
 			return r.Path == st.rule.Path && r.Alias == st.rule.Alias
 		})
+		if i < 0 {
+			i = slices.IndexFunc(s.rules, func(r *rule) bool { return r.gives(st) })
+		}
 		if i < 0 {
 			s.drop(st)
 			continue

@@ -29,9 +29,14 @@ const (
 func (x *session) granted(st *stream, f *dtc.Frame) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.session != x || st.stopped || st.closed {
+	fenced := st.fences > 0 && !st.retry.IsZero()
+	if st.session != x || st.stopped && !fenced || st.closed {
 		return
 	}
+	if st.fences > 0 {
+		x.log.Info("a stream is this connection's again", "alias", st.alias, "path", st.path)
+	}
+	st.stopped, st.fences, st.retry = false, 0, time.Time{}
 	x.inflight.Add(-st.inflight)
 	st.inflight = 0
 	st.epoch, st.granted, st.toMatch = f.Epoch, false, true

@@ -41,6 +41,11 @@ func (x *session) pump(st *stream, now time.Time) (outcome, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.wake = time.Time{}
+	if st.session != x {
+		x.attach(st) // there was no file until now
+	} else if !st.retry.IsZero() {
+		x.retry(st, now)
+	}
 	if st.session == x && st.toMatch {
 		x.match(st)
 	}

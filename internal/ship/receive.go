@@ -109,6 +109,7 @@ func (x *session) receive() error {
 		}
 	}
 	if err == nil && x.ready {
+		x.giveUp()
 		x.attachNew()
 	}
 	return err
@@ -118,6 +119,9 @@ func (x *session) handle(f *dtc.Frame) error {
 	switch f.Kind {
 	case dtc.FrameKnown:
 		x.s.learn(f)
+		if len(x.has) < dtc.MaxStreams {
+			x.has[fold(f.Text)] = true
+		}
 		return nil
 	case dtc.FrameReady:
 		x.ready = true
@@ -145,10 +149,7 @@ func (x *session) handleStream(f *dtc.Frame) error {
 	case dtc.FrameRefused:
 		x.stop(st, "the monitor refuses a stream", f.Text)
 	case dtc.FrameFenced:
-		if f.Epoch != 0 && f.Epoch != st.epochNow() {
-			return nil // by this connection itself, which asked for it again
-		}
-		x.stop(st, "a newer connection of this agent has the stream; is it running twice?", "")
+		x.fence(st, f)
 	case dtc.FrameNack:
 		x.nacked(st, f)
 	case dtc.FrameAsk:
@@ -163,23 +164,22 @@ func (x *session) handleStream(f *dtc.Frame) error {
 	return nil
 }
 
-func (st *stream) epochNow() uint64 {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	return st.epoch
-}
-
 // stop gives the stream up for this connection.
 func (x *session) stop(st *stream, what, why string) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.session != x {
+	if st.session != x || st.closed {
 		return
 	}
-	st.stopped, st.granted = true, false
+	x.halt(st)
+	x.log.Warn("a stream is not shipped on this connection", "alias", st.alias, "path", st.path, "cause", what, "reason", why)
+}
+
+// halt sends nothing more of st; the caller holds its lock.
+func (x *session) halt(st *stream) {
+	st.stopped, st.granted, st.toMatch, st.retry = true, false, false, time.Time{}
 	x.inflight.Add(-st.inflight)
 	st.inflight = 0
-	x.log.Warn("a stream is not shipped on this connection", "alias", st.alias, "path", st.path, "cause", what, "reason", why)
 }
 
 // nacked asks for the stream's state anew: what the monitor has is not what it
@@ -197,24 +197,45 @@ func (x *session) nacked(st *stream, f *dtc.Frame) {
 // reattach asks for the stream again; the caller holds its lock.
 func (x *session) reattach(st *stream) {
 	x.inflight.Add(-st.inflight)
-	number, refuted := st.number, st.refuted
-	st.grant = grant{session: x, number: number, refuted: refuted}
-	x.push(dtc.Frame{Kind: dtc.FrameAttach, Stream: number, Text: st.alias})
+	st.grant = grant{session: x, number: st.number, refuted: st.refuted, before: max(st.epoch, st.before)}
+	x.push(dtc.Frame{Kind: dtc.FrameAttach, Stream: st.number, Text: st.alias})
 }
 
-// attachNew asks for every stream that has not been asked for.
+// attachNew asks for every stream that is wanted and has not been asked for.
 func (x *session) attachNew() {
 	for _, st := range x.s.unattached(x) {
 		st.mu.Lock()
-		if !st.closed && st.session != x {
-			x.amu.Lock()
-			x.attached = append(x.attached, st)
-			number := uint32(len(x.attached))
-			x.amu.Unlock()
-			st.grant = grant{session: x, number: number}
-			x.push(dtc.Frame{Kind: dtc.FrameAttach, Stream: number, Text: st.alias})
-		}
+		x.attach(st)
 		st.mu.Unlock()
+	}
+}
+
+// attach asks for st if that was not done and there is something to tell of it:
+// a file, or that what the monitor has is not there. The caller holds its lock.
+func (x *session) attach(st *stream) {
+	st.opened = st.opened || len(st.chain.Generations) > 0
+	key := fold(st.alias)
+	if st.closed || st.session == x || !st.opened && !x.has[key] {
+		return
+	}
+	x.has[key] = true
+	x.amu.Lock()
+	x.attached = append(x.attached, st)
+	number := uint32(len(x.attached))
+	x.amu.Unlock()
+	st.grant = grant{session: x, number: number}
+	x.push(dtc.Frame{Kind: dtc.FrameAttach, Stream: number, Text: st.alias})
+}
+
+// giveUp asks for the streams' numbers under no alias, so that the monitor
+// counts them as followed no longer.
+func (x *session) giveUp() {
+	x.mu.Lock()
+	gone := x.gone
+	x.gone = nil
+	x.mu.Unlock()
+	for _, number := range gone {
+		x.push(dtc.Frame{Kind: dtc.FrameAttach, Stream: number})
 	}
 }
 

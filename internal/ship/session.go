@@ -45,10 +45,11 @@ type session struct {
 	wakeup   chan struct{}
 	hungry   atomic.Bool // somebody waits for room
 
-	mu    sync.Mutex // guards queue, inbox, failure
+	mu    sync.Mutex // guards all below, up to the next lock
 	queue []*stream  // that may have something to send
 	inbox []message
-	fails error // why recv ended
+	fails error    // why recv ended
+	gone  []uint32 // numbers of streams that are followed no longer
 
 	amu      sync.RWMutex // guards attached
 	attached []*stream    // by number, from 1
@@ -62,6 +63,8 @@ type session struct {
 	timed     map[*stream]time.Time
 	due       time.Time       // the earliest of timed, or earlier; zero: none
 	told      map[uint64]bool // rejections that were sent
+	has       map[string]bool // folded aliases that the monitor has something of, or was asked for
+	fenced    fencing
 	questions map[uint64]*question
 	asked     uint64 // the last question's number
 	out       []outgoing
@@ -90,7 +93,7 @@ type outgoing struct {
 func newSession(s *Shipper, link Link) *session {
 	return &session{
 		s: s, log: s.log, link: link, reader: s.host.NewReader(), start: time.Now(), wakeup: make(chan struct{}, 1),
-		starved: map[*stream]struct{}{}, timed: map[*stream]time.Time{}, told: map[uint64]bool{}, questions: map[uint64]*question{},
+		starved: map[*stream]struct{}{}, timed: map[*stream]time.Time{}, told: map[uint64]bool{}, has: map[string]bool{}, questions: map[uint64]*question{},
 		hashing: make(chan struct{}, 1),
 	}
 }
@@ -154,6 +157,9 @@ func (x *session) round(now time.Time) (time.Time, error) {
 	}
 	if len(x.starved) > 0 {
 		x.hungry.Store(true)
+	}
+	if due := x.warnFenced(now); !due.IsZero() {
+		next = sooner(next, due)
 	}
 	return next, nil
 }
@@ -275,6 +281,15 @@ func (x *session) enqueue(st *stream) {
 	x.wake()
 }
 
+// forgo notes that nothing more comes of the stream of a number. It may be
+// called by anyone.
+func (x *session) forgo(number uint32) {
+	x.mu.Lock()
+	x.gone = append(x.gone, number)
+	x.mu.Unlock()
+	x.wake()
+}
+
 func (x *session) wake() {
 	select {
 	case x.wakeup <- struct{}{}:
@@ -349,6 +364,7 @@ func (x *session) keepAlive(now time.Time) (time.Time, error) {
 
 // detach ends what the streams know of the connection.
 func (x *session) detach() {
+	x.fenced.warn(x.log)
 	for _, st := range x.attached {
 		st.mu.Lock()
 		if st.session == x {

@@ -74,6 +74,7 @@ type Shipper struct {
 	check   func(alias string) error
 	changed chan struct{}
 	watch   func() (*follow.Watcher, error) // makes the watcher; tests have others
+	retries [2]time.Duration                // after which a fenced stream is asked for again: first, later; tests have others
 	serving sync.Mutex                      // held by Serve
 
 	mu       sync.RWMutex // guards all below; taken before any stream's
@@ -110,6 +111,7 @@ func New(opts Options) *Shipper {
 		log:      opts.Logger,
 		boot:     opts.Boot,
 		watch:    follow.NewWatcher,
+		retries:  [2]time.Duration{retryFirst, retryLater},
 		check:    opts.CheckAlias,
 		host:     follow.NewHost(opts.Limits.Descriptors),
 		changed:  make(chan struct{}, 1),

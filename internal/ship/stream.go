@@ -34,6 +34,8 @@ type stream struct {
 	matched   bool                          // what came before this process was found again, or not
 	closed    bool
 	rotated   int64 // files held that are not at the path
+	opened    bool  // there was a file at the path, or of its family
+	fences    int   // how often it was told that a newer connection has the stream, since it was had
 
 	grant
 }
@@ -43,9 +45,11 @@ type grant struct {
 	session  *session
 	number   uint32 // on the connection; 0: not attached
 	epoch    uint64
-	granted  bool   // a State came and was matched
-	stopped  bool   // refused or fenced: nothing more on this connection
-	highest  uint64 // newest generation at the monitor
+	granted  bool      // a State came and was matched
+	stopped  bool      // refused or fenced: nothing more on this connection, but for retry
+	before   uint64    // the epoch that it had when it was asked for again
+	retry    time.Time // when to ask for it again, zero: not
+	highest  uint64    // newest generation at the monitor
 	lost     []loss
 	refuted  map[uint64]bool // generations of which the source does not hold a beginning
 	inflight int64           // its part of the session's bytes on their way
