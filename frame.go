@@ -47,14 +47,17 @@ const (
 	// FrameReady ends the row of FrameKnown.
 	FrameReady
 	// FrameAttach asks for the right to write a stream: Stream is the number
-	// that the agent gives it on this connection (from 1), Text the alias.
+	// that the agent gives it on this connection (from 1), Text the alias. What
+	// had the number before is given up; with no Text that is all, and the
+	// answer is a FrameRefused.
 	FrameAttach
 	// FrameState grants it: Epoch to be given in every later frame of the
 	// stream, States the generations that the monitor has.
 	FrameState
 	// FrameRefused refuses the stream: Text says why, for an operator.
 	FrameRefused
-	// FrameFenced tells that a newer connection has the stream now.
+	// FrameFenced tells that a newer connection has the stream now, or answers
+	// so to a FrameAttach. The agent asks again later: that one may end.
 	FrameFenced
 	// FrameOpen declares a generation: Generation (one more than the highest
 	// that the monitor has), Data its identity, Offset where in the source the

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strconv"
 	"strings"
 
@@ -22,9 +23,9 @@ func newLogsListCommand(a *app) *cobra.Command {
 		Short: "List the copies: host, alias, size, position at the source, lag, state",
 		Long: `List the copies of followed log files, a line each: host, alias, size of the copy
 in bytes, generation of the source and position in it, bytes that the source has
-more, and the state: live, away (its agent is not connected), paused (the
-monitor cannot store), unverified (after a power loss, until its agent comes),
-damaged. Without the service the files are listed, and the lag is not known.
+more, and the state: live, away (no agent ships it), waiting (nothing of its
+source has come yet), paused (the monitor cannot store), unverified (after a
+power loss, until its agent comes), damaged. Without the service the files are listed, and the lag is not known.
 
 Exit status: 0, 1 if the copies could not be read, 2 wrong arguments or
 configuration.`,
@@ -44,27 +45,42 @@ func (a *app) logsList(ctx context.Context, hosts, aliases []string) error {
 	if err != nil {
 		return err
 	}
-	all.targets = all.targets[:0]
-	byTarget := map[logs.Target]logs.StreamInfo{}
-	for _, i := range infos {
-		t := logs.Target{Folder: i.Folder, Alias: i.Alias}
-		all.targets = append(all.targets, t)
-		byTarget[t] = i
-	}
+	byTarget := all.setTargets(infos)
 	chosen, err := all.choose(hosts, aliases)
 	if err != nil {
 		return err
 	}
 	rows := [][]string{{"HOST", "ALIAS", "SIZE", "POSITION", "LAG", "STATE"}}
-	for _, folder := range chosen.folders {
-		for _, t := range chosen.targets {
-			if t.Folder == folder {
-				rows = append(rows, listRow(all.names[folder], byTarget[t]))
-			}
-		}
+	for _, t := range chosen.inOrder() {
+		rows = append(rows, listRow(all.names[t.Folder], byTarget[t]))
 	}
 	a.printTable(rows)
 	return nil
+}
+
+// setTargets takes the streams that the service has for the copies.
+func (c *copies) setTargets(infos []logs.StreamInfo) map[logs.Target]logs.StreamInfo {
+	c.targets = nil
+	byTarget := map[logs.Target]logs.StreamInfo{}
+	for _, i := range infos {
+		t := logs.Target{Folder: i.Folder, Alias: i.Alias}
+		c.targets = append(c.targets, t)
+		byTarget[t] = i
+	}
+	return byTarget
+}
+
+// inOrder returns the targets in the order of their hosts.
+func (c *chosen) inOrder() []logs.Target {
+	out := make([]logs.Target, 0, len(c.targets))
+	for _, folder := range c.folders {
+		for _, t := range c.targets {
+			if t.Folder == folder {
+				out = append(out, t)
+			}
+		}
+	}
+	return out
 }
 
 // streamInfos asks the service, or else reads the files.
@@ -77,7 +93,9 @@ func (a *app) streamInfos(ctx context.Context, dir string) ([]logs.StreamInfo, e
 		return err
 	})
 	if errors.Is(err, wire.ErrNoService) {
-		return logs.List(dir)
+		if infos, err = logs.List(dir); errors.Is(err, fs.ErrNotExist) {
+			err = nil // nothing has arrived yet
+		}
 	}
 	return infos, err
 }

@@ -104,7 +104,7 @@ func TestLogsOfARunningService(t *testing.T) {
 	copied := filepath.Join(w.home, "logs", "10.0.0.7", "app.log")
 	must(t, os.WriteFile(copied, []byte("one\ntwO\n"), 0o600))
 	status, stdout, stderr = w.dtc("logs", "verify")
-	if status != exitSome || stdout != "web1/app.log generation 1 bytes 0-8: differs at byte 6\n" || stderr != "0 of 1 generations are exact\n" {
+	if status != exitSome || stdout != "web1/app.log generation 1 bytes 0-8: not exact at byte 6\n" || stderr != "0 of 1 generations are exact\n" {
 		t.Errorf("status %d, %s%s", status, stdout, stderr)
 	}
 	w.stop()

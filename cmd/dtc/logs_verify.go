@@ -19,11 +19,12 @@ func newLogsVerifyCommand(a *app) *cobra.Command {
 		Use:   "verify [ALIAS…]",
 		Short: "Prove that copies are exact: the agents hash their sources",
 		Long: `Have the agents hash their sources block by block and compare the copies with
-that. A line each generation of a source says: exact; differs, and at which byte
-of the generation; sealed: its source is gone, and the checksum of the whole was
-right when it ended; or not known, and why. It needs the running service.
+that. A line each generation of a source says: exact; not exact, and from which
+byte of the generation on; or not known, and why. Of a source that is gone the
+copy is exact if its bytes still have the checksum that was the source's when it
+ended. It needs the running service.
 
-Exit status: 0 all of it is exact or sealed, 1 something differs or is not known,
+Exit status: 0 all of it is exact, 1 something is not exact or not known,
 2 wrong arguments or configuration.`,
 		Example: "  dtc logs verify\n  dtc logs verify --host web1 app.log",
 		RunE:    func(c *cobra.Command, args []string) error { return a.logsVerify(c.Context(), hosts, args) },
@@ -37,18 +38,23 @@ func (a *app) logsVerify(ctx context.Context, hosts, aliases []string) error {
 	if err != nil {
 		return err
 	}
+	infos, err := a.streamInfos(ctx, all.dir)
+	if err != nil {
+		return err
+	}
+	all.setTargets(infos)
 	chosen, err := all.choose(hosts, aliases)
 	if err != nil {
 		return err
 	}
 	proven, total := 0, 0
-	err = wire.Control(ctx, a.socket(), logs.VerbVerify, logs.VerifyRequest{Targets: chosen.targets}, func(m json.RawMessage) error {
+	err = wire.Control(ctx, a.socket(), logs.VerbVerify, logs.VerifyRequest{Targets: chosen.inOrder()}, func(m json.RawMessage) error {
 		var f logs.Finding
 		if err := json.Unmarshal(m, &f); err != nil {
 			return err
 		}
 		total++
-		if f.Verdict == logs.VerdictExact || f.Verdict == logs.VerdictSealed {
+		if f.Verdict == logs.VerdictExact {
 			proven++
 		}
 		fmt.Fprintln(a.stdout, findingText(all.names[f.Folder], f))

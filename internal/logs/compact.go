@@ -37,7 +37,7 @@ func (c *replica) compact() error {
 	if err != nil {
 		return err
 	}
-	_ = c.side.Close() // it was read only since, or is closed already
+	_ = c.retire(c.side) // it was read only since, or is closed already
 	c.side, c.journal, c.synced = f, int64(len(image)), int64(len(image))
 	c.compacted = c.journal
 	return nil

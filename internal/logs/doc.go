@@ -31,9 +31,10 @@
 // way, CRC-32C of the receiving generation, length of the journal that is safe,
 // length of the marker; then the marker's 16 bytes of SHA-256.
 //
-//   - A durable slot is written after an fdatasync of the data file: what lies
-//     before it no power loss can take. It is synced itself before the agent is
-//     told so.
+//   - A durable slot is written after an fdatasync of the data file (a syncfs
+//     for 64 streams and more): what lies before it no power loss can take. It
+//     is synced itself before the agent is told so. An extent record is such a
+//     mark too: the data is synced before it, the record before any byte of it.
 //   - A live slot is written before each append, into the page cache only: the
 //     position before it and the number of bytes. After a kill the size of the
 //     data file lies between the two, and says how far the write came; any other
@@ -82,15 +83,25 @@
 //     an event says so. Nothing is guessed.
 //   - No room, a read-only or broken disk: the stream waits, its agent keeps the
 //     bytes in the source, and every second a probe file is tried.
-//   - Somebody cut, grew, replaced, moved or removed the copy: an event says what,
-//     and a new extent goes on at the same position of the source behind what
-//     there is. Nothing is sent twice.
+//   - Somebody cut, grew, replaced, moved or removed the copy, or changed its last
+//     bytes: an event says what, and a new extent goes on at the same position of
+//     the source behind what there is. Nothing is sent twice, and what lies before
+//     proves no position any more. Looked at are the size and the links of the
+//     open file around each append, its path every 50 ms of appending, and all of
+//     it whenever the copy is loaded. A change of the same length far from the end
+//     is seen by a verification only.
+//   - Far more streams than may be open at a time: those not used for longest
+//     are made durable and let go, and loaded again as after a restart.
+//   - Somebody removed the side record: it is written anew, with all that it
+//     said, from the open file or from what was kept when it was closed.
 //
 // # Trust
 //
 // Agents are proven by their certificate and not trusted: every field of a frame
 // is bounded, an alias is a plain name, a folder is never the agent's to choose,
-// a stream belongs to the agent that made it, and what one agent can have
-// remembered, told or held in memory has an end. A store opens copies only below
-// its folder, never through a symbolic link.
+// a stream belongs to the agent that made it until that has no valid certificate
+// any more, and what one agent can have remembered, told or held in memory has an
+// end. Of two connections with one certificate the newer has a stream as long as
+// it lives. A store opens copies only below its folder, never through a symbolic
+// link.
 package logs

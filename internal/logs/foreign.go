@@ -37,6 +37,9 @@ func (c *replica) ready() error {
 	}
 	switch {
 	case st.links == 0:
+		if err := c.checkSide(); err != nil {
+			return err
+		}
 		return c.checkPath(changeRemoved)
 	case st.size < c.size:
 		return c.adoptSize(changeCut, st.size)
@@ -45,6 +48,9 @@ func (c *replica) ready() error {
 	}
 	if now := c.now(); now.Sub(c.looked) >= pathCheck || now.Before(c.looked) {
 		c.looked = now
+		if err := c.checkSide(); err != nil {
+			return err
+		}
 		return c.checkPath(changeMoved)
 	}
 	return nil

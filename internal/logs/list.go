@@ -92,7 +92,9 @@ func infoFromFiles(root *os.Root, t Target) (i StreamInfo, err error) {
 		return i, err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
-	if i.Size, _, err = r.end(); err != nil {
+	i.Size = sizeAt(root, t.Folder+"/"+t.Alias)
+	length, _, err := r.end()
+	if err != nil {
 		return i, err
 	}
 	if r.plain {
@@ -102,7 +104,7 @@ func infoFromFiles(root *os.Root, t Target) (i StreamInfo, err error) {
 	m := &r.record.model
 	i.Peer = m.header.peer
 	if m.last.seq > 0 {
-		i.Generation, i.Position = m.last.generation, m.position(i.Size)
+		i.Generation, i.Position = m.last.generation, m.position(length)
 	}
 	for _, u := range m.unverified {
 		i.Unverified += u.to - u.from

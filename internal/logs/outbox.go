@@ -192,6 +192,7 @@ func (att *attachment) frames(o *order) []dtc.Frame {
 		out = append(out, f)
 	}
 	if o.wants&wantFenced != 0 || st.owner != att {
+		att.conn.fenced.Store(true)
 		add(dtc.FrameFenced, func(*dtc.Frame) {})
 		return out
 	}

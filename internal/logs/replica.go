@@ -329,7 +329,9 @@ func (c *replica) retire(f *os.File) error {
 func (c *replica) closeRetired() error {
 	var err error
 	for _, f := range c.retired {
-		err = errors.Join(err, f.Close())
+		if e := f.Close(); !errors.Is(e, os.ErrClosed) {
+			err = errors.Join(err, e)
+		}
 	}
 	c.retired = nil
 	return err

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"dtc"
 )
@@ -79,6 +80,9 @@ type conn struct {
 	asked    questions
 	begged   chan question // the agent's own
 	gone     chan struct{} // closed when the connection is over
+	order    uint64        // a newer connection has a higher one
+	fenced   atomic.Bool   // the agent was sent that a newer connection has a stream
+	rival    atomic.Bool   // an older connection was told of, which lives and wants a stream too
 }
 
 // attachment is a stream that a connection has.
@@ -112,6 +116,8 @@ func (s *Store) connected(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.peer(c.peer.ID)
+	s.dials++
+	c.order = s.dials
 	p.conns = append(p.conns, c)
 	if len(p.conns) > maxConns {
 		_ = p.conns[0].link.Close() // its Serve says so
@@ -283,6 +289,9 @@ func (c *conn) attach(f *dtc.Frame) error {
 		why := fmt.Sprintf("the monitor's side record of %q cannot be used: %v", st.alias, st.damage)
 		return c.out.push(dtc.Frame{Kind: dtc.FrameRefused, Stream: f.Stream, Text: why})
 	}
+	if st.owner != nil && st.owner.conn.order > c.order {
+		return c.fence(st, f)
+	}
 	st.epoch++
 	if st.owner != nil {
 		st.owner.want(wantFenced)
@@ -296,6 +305,15 @@ func (c *conn) attach(f *dtc.Frame) error {
 	}
 	att.want(wantState)
 	return nil
+}
+
+// fence refuses a stream that a newer connection has. Who asks for it after it
+// was told so is no connection that died unnoticed.
+func (c *conn) fence(st *stream, f *dtc.Frame) error {
+	if c.fenced.Swap(true) && !st.owner.conn.rival.Swap(true) {
+		c.store.tellRivals(st.folder, c.peer)
+	}
+	return c.out.push(dtc.Frame{Kind: dtc.FrameFenced, Stream: f.Stream})
 }
 
 // find returns the stream of an agent with an alias, made in memory if there
@@ -312,16 +330,18 @@ func (s *Store) find(peer dtc.Peer, alias string) (*stream, error) {
 		return nil, err
 	}
 	st, err := s.claim(&stream{store: s, place: s.place(folder, alias), peer: peer.ID})
-	if err == nil {
-		return st, nil
+	if errors.Is(err, errTaken) {
+		st, err = s.takeOver(st, peer)
 	}
-	why := fmt.Sprintf("the alias %q in %s belongs to another stream: give the file another alias", alias, folder)
 	if errors.Is(err, errMany) {
-		why = fmt.Sprintf("the agent has %d streams already, more are not taken", dtc.MaxStreams)
+		err = fmt.Errorf("the agent has %d streams already, more are not taken", dtc.MaxStreams)
 		alias = ""
 	}
-	s.tellRefused(folder, alias, peer, why)
-	return nil, errors.New(why)
+	if err != nil {
+		s.tellRefused(folder, alias, peer, err.Error())
+		return nil, err
+	}
+	return st, nil
 }
 
 // folderOf returns the folder of an agent: that of its streams if it has any.

@@ -24,6 +24,11 @@ type Options struct {
 	// Folder names the folder of an agent that has no stream yet.
 	Folder func(dtc.Peer) (folder string, err error)
 
+	// Valid tells whether an agent still has a certificate that counts: the
+	// streams of one that has none go over to the agent that comes for them.
+	// Nil: each counts.
+	Valid func(peerID string) bool
+
 	// CheckAlias says why an alias is none. Nil: only what would harm the
 	// store is refused.
 	CheckAlias func(string) error
@@ -67,6 +72,7 @@ type Store struct {
 	names   map[nameKey]*stream
 	peers   map[string]*peerState // by id
 	loaded  *list.List            // of *stream, the one used last first
+	dials   uint64                // connections ever
 	closed  bool
 }
 
@@ -112,6 +118,9 @@ func OpenStore(dir string, opts Options) (*Store, error) {
 func (o Options) withDefaults() Options {
 	if o.Report == nil {
 		o.Report = func(string, dtc.Event) error { return nil }
+	}
+	if o.Valid == nil {
+		o.Valid = func(string) bool { return true }
 	}
 	if o.CheckAlias == nil {
 		o.CheckAlias = func(string) error { return nil }
@@ -240,15 +249,16 @@ var (
 )
 
 // claim enters a new stream if its name is free and its agent may have one
-// more. It returns the stream that the agent has under that alias.
+// more. It returns the stream that the agent has under that alias, or with
+// errTaken the one that has the name.
 func (s *Store) claim(st *stream) (*stream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if mine := s.streams[ownerKey{st.peer, fold(st.alias)}]; mine != nil {
 		return mine, nil
 	}
-	if s.names[nameKey{st.folder, fold(st.alias)}] != nil {
-		return nil, errTaken
+	if other := s.names[nameKey{st.folder, fold(st.alias)}]; other != nil {
+		return other, errTaken
 	}
 	if s.peer(st.peer).streams >= dtc.MaxStreams {
 		return nil, errMany
@@ -289,8 +299,10 @@ func (s *Store) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { s.runTeller(ctx) })
 	wg.Go(func() { s.runPaused(ctx) })
+	wg.Go(func() { s.runGuard(ctx) })
 	s.runSyncer(ctx)
 	wg.Wait()
+	guardThem(s.named(nil))
 	s.flush()
 	return nil
 }

@@ -19,7 +19,7 @@ import (
 type stream struct {
 	store *Store
 	place
-	peer string // id of the agent; "" if the side record cannot be read
+	peer string // id of the agent; "" if the side record cannot be read; changes under this mutex and the store's
 
 	mu      sync.Mutex // guards what follows
 	id      string     // of the stream, "" until it is made
@@ -34,6 +34,7 @@ type stream struct {
 	missed  bool        // a frame that is not repeated was dropped in a pause
 	muted   int         // events that were not told one by one
 	source  sourceSize
+	kept    *kept         // of the replica that was let go last; nil: nothing
 	left    endpoint      // of the replica that was let go last
 	element *list.Element // in the store's loaded, guarded by the store's mutex
 	syncing bool          // a syncer has its files in hand
@@ -97,7 +98,7 @@ func (st *stream) open() (*replica, error) {
 			return nil, fs.ErrNotExist
 		}
 		st.store.makeRoom()
-		c, err := load(st.place, st.trust)
+		c, err := st.load()
 		if err != nil {
 			return nil, err
 		}
@@ -109,7 +110,7 @@ func (st *stream) open() (*replica, error) {
 }
 
 func (st *stream) loaded(c *replica) {
-	st.c, st.trust = c, trust
+	st.c, st.trust, st.kept = c, trust, nil
 	st.after(c)
 }
 
@@ -179,6 +180,9 @@ func (st *stream) fail(err error) {
 	if _, ok := errors.AsType[*syncError](err); ok {
 		st.trust = distrust
 	}
+	if st.c != nil {
+		st.kept = st.c.keepRemoved()
+	}
 	st.drop()
 	if errors.Is(err, errDamaged) || errors.Is(err, errNewer) {
 		st.damage = err
@@ -209,6 +213,10 @@ func (st *stream) release() {
 	if st.c == nil || st.syncing {
 		return
 	}
+	st.guard()
+	if st.c == nil {
+		return
+	}
 	if err := st.c.makeDurable(); err != nil {
 		st.fail(err)
 		return
@@ -217,8 +225,9 @@ func (st *stream) release() {
 	if g := st.c.receiving(); g != nil {
 		left = endpoint{g.number, g.position, st.c.durablePosition(g)}
 	}
+	k := st.c.keepable()
 	st.drop()
-	st.left = left
+	st.left, st.kept = left, k
 }
 
 // endOf returns how far a generation has come, without loading for what is

@@ -188,14 +188,15 @@ func (c *replica) begin() syncMark {
 // syncMark is a durable slot on its way.
 type syncMark struct {
 	slot
-	journal int64 // length of the journal that the sync covers
-	fresh   bool  // the sync covers the folder's names too
+	side    *os.File // the side record that the sync covers
+	journal int64    // length of it
+	fresh   bool     // the sync covers the folder's names too
 }
 
 // mark writes the durable slot, after the data was synced and before the side
 // record is. A newer extent is a mark of its own.
 func (c *replica) mark(m *syncMark) error {
-	m.journal, m.fresh = c.journal, c.fresh
+	m.side, m.journal, m.fresh = c.side, c.journal, c.fresh
 	if m.extent != c.last.seq || m.extent == 0 {
 		return nil
 	}
@@ -204,6 +205,11 @@ func (c *replica) mark(m *syncMark) error {
 
 // end notes what is durable now.
 func (c *replica) end(m *syncMark) {
+	if m.side != c.side {
+		// It was written anew in the meantime, safely, with the mark of then.
+		c.touch()
+		return
+	}
 	c.synced = max(c.synced, m.journal)
 	if m.fresh {
 		c.fresh = false

@@ -205,6 +205,15 @@ func (s *Store) tellRefused(folder, alias string, peer dtc.Peer, why string) {
 	})
 }
 
+// tellRivals tells that two agents run with one certificate.
+func (s *Store) tellRivals(folder string, peer dtc.Peer) {
+	s.teller.addDirect(folder, dtc.Event{
+		ID: stableID("rivals", folder, peer.ID, randomID()), Time: s.opts.Now(), Kind: dtc.EventLog, State: dtc.StateRefused,
+		Reason: fmt.Sprintf("two agents run with the certificate of the agent %s: the one that connected last ships its files, "+
+			"the other waits; stop one, or give it a certificate of its own with dtc invite", peer.ID),
+	})
+}
+
 // Limits of what one agent's frames may have told as events: more than any
 // host does that is in order.
 const (

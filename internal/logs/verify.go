@@ -19,12 +19,12 @@ type StreamInfo struct {
 	Folder     string `json:"folder"`
 	Alias      string `json:"alias"`
 	Peer       string `json:"peer"`                // id of the agent
-	Size       int64  `json:"size"`                // bytes that the stream has had
+	Size       int64  `json:"size"`                // bytes of the copy now
 	Durable    int64  `json:"durable"`             // of them safe from a power loss
 	Generation uint64 `json:"generation"`          // that receives; 0: none yet
 	Position   int64  `json:"position"`            // in it
 	Lag        *int64 `json:"lag,omitempty"`       // bytes that the source has more; nil: not known
-	State      string `json:"state"`               // "live", "paused", "away", "damaged", "unverified"
+	State      string `json:"state"`               // "live", "waiting", "paused", "away", "damaged", "unverified"
 	Reason     string `json:"reason,omitempty"`    // why it waits or is damaged
 	Unverified int64  `json:"unverified,omitzero"` // bytes that no source could prove after a power loss
 }
@@ -32,6 +32,7 @@ type StreamInfo struct {
 // The states of a stream.
 const (
 	StreamLive       = "live"       // an agent ships it
+	StreamWaiting    = "waiting"    // nothing of a source has come yet
 	StreamAway       = "away"       // no agent is connected for it
 	StreamPaused     = "paused"     // the monitor cannot store
 	StreamDamaged    = "damaged"    // its side record cannot be used
@@ -86,7 +87,7 @@ func (st *stream) info() StreamInfo {
 		i.State, i.Reason = StreamDamaged, st.damage.Error()
 		return i
 	case errors.Is(err, fs.ErrNotExist):
-		i.State = StreamLive
+		i.State = StreamWaiting
 		return i
 	case st.pause != "":
 		i.State, i.Reason = StreamPaused, st.pause
@@ -94,13 +95,16 @@ func (st *stream) info() StreamInfo {
 		i.State, i.Reason = StreamPaused, reasonOf(err)
 	case c.suspect > 0:
 		i.State = StreamUnverified
+	case c.highest() == 0:
+		i.State = StreamWaiting
 	case st.owner != nil:
 		i.State = StreamLive
 	}
+	i.Size = sizeAt(st.root, st.dataPath())
 	if err != nil {
 		return i
 	}
-	i.Size, i.Durable = c.length, c.durableBase()
+	i.Durable = c.durableBase()
 	for _, u := range c.unverified {
 		i.Unverified += u.to - u.from
 	}
@@ -111,9 +115,18 @@ func (st *stream) info() StreamInfo {
 	return i
 }
 
+// sizeAt returns how long a file is, 0 where none is.
+func sizeAt(root *os.Root, name string) int64 {
+	there, err := root.Lstat(name)
+	if err != nil || !there.Mode().IsRegular() {
+		return 0
+	}
+	return there.Size()
+}
+
 // lag returns how many bytes the source has more than the copy.
 func (st *stream) lag(c *replica) *int64 {
-	if !st.source.known {
+	if !st.source.known || st.owner == nil {
 		return nil
 	}
 	lag := st.source.later
@@ -134,14 +147,13 @@ type Finding struct {
 	To         int64  `json:"to"`
 	Verdict    string `json:"verdict"`
 	Place      *int64 `json:"place,omitempty"`  // position in the generation of the first byte that differs
-	Reason     string `json:"reason,omitempty"` // why nothing is known
+	Reason     string `json:"reason,omitempty"` // how it is known, or why it is not
 }
 
 // The verdicts of a verification.
 const (
 	VerdictExact   = "exact"
-	VerdictSealed  = "sealed" // was exact when the source ended, by its checksum; the source is gone
-	VerdictDiffers = "differs"
+	VerdictDiffers = "not exact"
 	VerdictUnknown = "not known"
 )
 
@@ -149,9 +161,10 @@ const (
 const verifyBlock = 4 << 20
 
 // Verify has the agents of the selected streams hash their sources, compares
-// the copies with that, and calls each for every generation.
+// the copies with that, and calls each for every generation, in the order of
+// the targets.
 func (s *Store) Verify(ctx context.Context, targets []Target, each func(Finding) error) error {
-	for _, st := range s.named(targets) {
+	for _, st := range s.inOrder(targets) {
 		if err := st.verify(ctx, each); err != nil {
 			return err
 		}
@@ -159,55 +172,47 @@ func (s *Store) Verify(ctx context.Context, targets []Target, each func(Finding)
 	return nil
 }
 
-func (st *stream) verify(ctx context.Context, each func(Finding) error) error {
-	states, err := st.verifiable()
-	if err == nil && len(states) == 0 {
-		err = errors.New("nothing has arrived yet")
+// inOrder returns the streams that each target selects, one target after the
+// other, each stream once; all for no target.
+func (s *Store) inOrder(targets []Target) []*stream {
+	if len(targets) == 0 {
+		return s.named(nil)
 	}
-	if err != nil {
-		return each(Finding{Folder: st.folder, Alias: st.alias, Verdict: VerdictUnknown, Reason: err.Error()})
+	var out []*stream
+	had := map[*stream]bool{}
+	for _, t := range targets {
+		for _, st := range s.targeted(t) {
+			if !had[st] {
+				had[st] = true
+				out = append(out, st)
+			}
+		}
 	}
-	for _, g := range states {
-		f := Finding{Folder: st.folder, Alias: st.alias, Generation: g.number, From: g.start, To: g.position}
-		st.compare(ctx, &f)
-		if f.Verdict == VerdictUnknown && g.proven() {
-			f.Verdict = VerdictSealed
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := each(f); err != nil {
-			return err
-		}
+	return out
+}
+
+// targeted is named for one target, quick where that names one stream.
+func (s *Store) targeted(t Target) []*stream {
+	if t.Folder == "" || t.Alias == "" {
+		return s.named([]Target{t})
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if st := s.names[nameKey{t.Folder, fold(t.Alias)}]; st != nil {
+		return []*stream{st}
 	}
 	return nil
 }
 
-// proven tells whether the checksum of the whole generation was the source's
-// when that ended.
-func (g *generation) proven() bool {
-	return g.sealed() && g.flags&(flagSumBroken|flagLost|flagDiffers) == 0
-}
-
-// verifiable returns the generations that there is something of.
-func (st *stream) verifiable() ([]generation, error) {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	c, err := st.open()
-	if err != nil {
-		return nil, err
-	}
-	var out []generation
-	for _, g := range c.generations {
-		if g.position > g.start {
-			out = append(out, *g)
-		}
-	}
-	return out, nil
-}
-
 // compare compares one generation block by block.
 func (st *stream) compare(ctx context.Context, f *Finding) {
+	if at, err := st.missing(f); err != nil {
+		f.Verdict, f.Place, f.Reason = VerdictDiffers, at, err.Error()
+		if at == nil {
+			f.Verdict = VerdictUnknown
+		}
+		return
+	}
 	for from := f.From; from < f.To; from += verifyBlock {
 		to := min(from+verifyBlock, f.To)
 		same, err := st.sameRange(ctx, f.Generation, from, to)
@@ -257,7 +262,7 @@ func (st *stream) sameRange(ctx context.Context, generation uint64, from, to int
 	case err != nil:
 		return false, err
 	case a.Text != "":
-		return false, errors.New(a.Text)
+		return false, errors.New(answerText(a.Text))
 	case a.End < to:
 		return false, fmt.Errorf("the source has only %d bytes of it", a.End)
 	case len(a.Data) != sha256.Size:

@@ -40,6 +40,9 @@ func (r *rig) verify() []string {
 		if f.Place != nil {
 			line += fmt.Sprintf(" at %d", *f.Place)
 		}
+		if f.Verdict == VerdictExact && f.Reason != "" {
+			line += " " + f.Reason
+		}
 		out = append(out, line)
 		return nil
 	})
@@ -92,7 +95,7 @@ func TestVerify(t *testing.T) {
 	_, err = f.WriteAt(b, p.physical+77)
 	check(t, err)
 	check(t, f.Close())
-	want[0] = fmt.Sprintf("app.log 1 0-9437184 differs at %d", p.source+77)
+	want[0] = fmt.Sprintf("app.log 1 0-9437184 not exact at %d", p.source+77)
 	if got := r.verify(); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Fatalf("%q", got)
 	}
@@ -102,7 +105,9 @@ func TestVerify(t *testing.T) {
 	seal.End, seal.Sum = 7, crcOf("second\n")
 	a.send(seal)
 	gone.Store(2)
-	eventually(t, "the seal", func() bool { return r.verify()[1] == "app.log 2 0-7 sealed" })
+	eventually(t, "the seal", func() bool {
+		return r.verify()[1] == "app.log 2 0-7 exact its checksum is the one of the source when it ended"
+	})
 	gone.Store(3)
 	want[2] = "app.log 3 0-5000 not known"
 	if got := r.verify(); fmt.Sprint(got) != fmt.Sprint(want) {
@@ -110,7 +115,7 @@ func TestVerify(t *testing.T) {
 	}
 	a.close()
 	eventually(t, "its end", func() bool { return r.Streams()[0].State == StreamAway })
-	want[0], want[1] = "app.log 1 0-9437184 not known", "app.log 2 0-7 sealed"
+	want[0], want[1] = "app.log 1 0-9437184 not known", "app.log 2 0-7 exact its checksum is the one of the source when it ended"
 	if got := r.verify(); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Fatalf("%q", got)
 	}

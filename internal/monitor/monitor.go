@@ -103,6 +103,7 @@ func New(opts Options) (*Monitor, error) {
 		m.logs, err = logs.OpenStore(dir, logs.Options{
 			Report:     m.report,
 			Folder:     m.folder,
+			Valid:      m.certified,
 			CheckAlias: config.CheckAlias,
 			Logger:     opts.Logger,
 		})
@@ -237,6 +238,13 @@ func (m *Monitor) config() (config.Monitor, <-chan struct{}) {
 // revoked reports whether a peer with a valid certificate is refused all the
 // same.
 func (m *Monitor) revoked(peer dtc.Peer) bool { return !m.authority.Valid(peer) }
+
+// certified tells whether an agent has a certificate that is neither revoked
+// nor over.
+func (m *Monitor) certified(id string) bool {
+	now := time.Now()
+	return slices.ContainsFunc(m.authority.Issued(), func(r ca.Record) bool { return r.ID == id && r.Valid(now) })
+}
 
 // trust takes up what the register says of certificates now, and closes what
 // revoked agents still have open.

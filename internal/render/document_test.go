@@ -101,7 +101,7 @@ func TestDocumentDropsHalfAnswers(t *testing.T) {
 	}
 }
 
-// The names and their order are the contract's.
+// The names and their order are what scripts rely on.
 func TestFieldsOfJSON(t *testing.T) {
 	want := map[dtc.Status]string{
 		dtc.StatusProcess:   "pid ppid user cpu_percent mem_percent vsz_bytes rss_bytes tty state started_at cpu_seconds name command threads",

@@ -7,7 +7,7 @@ import (
 )
 
 // fields is given the fields of an item one after the other, in the order and
-// under the names of the contract. json and csv are two of them.
+// under the names that scripts rely on. json and csv are two of them.
 type fields interface {
 	text(name, value string)
 	integer(name string, value int64)

@@ -11,6 +11,8 @@ const (
 	retryFirst = 5 * time.Second  // until a stream that a newer connection has is asked for again
 	retryLater = 15 * time.Second // the same, after the first time
 
+	retryGrid = 100 * time.Millisecond // thousands of streams are asked for again at few moments
+
 	// gatherFenced is how long streams are gathered for one line of the log: they
 	// are fenced one by one, and there may be thousands.
 	gatherFenced = 500 * time.Millisecond
@@ -54,14 +56,11 @@ func (x *session) warnFenced(now time.Time) time.Time {
 func (x *session) fence(st *stream, f *dtc.Frame) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.session != x || st.closed || st.stopped && st.retry.IsZero() {
+	if st.session != x || st.closed {
 		return
 	}
-	if st.epoch != 0 && f.Epoch != 0 && f.Epoch != st.epoch || st.epoch == 0 && f.Epoch != 0 && f.Epoch == st.before {
-		return // of an epoch before: this connection asked for the stream again
-	}
-	if st.stopped {
-		return // told twice
+	if st.stopped || !st.concerns(f) {
+		return // told twice, or of an epoch before: this connection asked for the stream again
 	}
 	after := x.s.retries[min(st.fences, 1)]
 	if st.fences == 0 {
@@ -75,8 +74,22 @@ func (x *session) fence(st *stream, f *dtc.Frame) {
 	x.retryAt(st, time.Now().Add(after))
 }
 
+// concerns reports whether a FrameFenced is about what st has or asked for last;
+// the caller holds its lock.
+func (st *stream) concerns(f *dtc.Frame) bool {
+	switch {
+	case f.Epoch == 0:
+		return true
+	case st.epoch == 0: // not answered yet
+		return f.Epoch != st.before
+	default:
+		return f.Epoch == st.epoch
+	}
+}
+
 // retryAt asks for a turn of st at t; the caller holds its lock.
 func (x *session) retryAt(st *stream, t time.Time) {
+	t = x.start.Add(t.Sub(x.start).Truncate(retryGrid) + retryGrid)
 	st.retry = t
 	st.wakeAt(t)
 	x.timed[st] = t

@@ -34,7 +34,7 @@ func (x *session) granted(st *stream, f *dtc.Frame) {
 		return
 	}
 	if st.fences > 0 {
-		x.log.Info("a stream is this connection's again", "alias", st.alias, "path", st.path)
+		x.log.Debug("a stream is this connection's again", "alias", st.alias, "path", st.path)
 	}
 	st.stopped, st.fences, st.retry = false, 0, time.Time{}
 	x.inflight.Add(-st.inflight)

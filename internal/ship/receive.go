@@ -187,7 +187,7 @@ func (x *session) halt(st *stream) {
 func (x *session) nacked(st *stream, f *dtc.Frame) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.session != x || !st.granted || f.Epoch != 0 && f.Epoch != st.epoch {
+	if st.session != x || st.closed || !st.granted || f.Epoch != 0 && f.Epoch != st.epoch {
 		return
 	}
 	x.log.Info("the monitor expects another position", "alias", st.alias, "generation", f.Generation, "position", f.Offset)

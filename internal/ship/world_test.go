@@ -301,7 +301,7 @@ func (wr *writer) lines(n int) []byte {
 	var b []byte
 	for range n {
 		wr.n++
-		b = fmt.Appendf(b, "%s line %d %x\n", filepath.Base(wr.path), wr.n, rand.Uint64())
+		b = fmt.Appendf(b, "%s line %d %016x\n", filepath.Base(wr.path), wr.n, rand.Uint64())
 	}
 	wr.write(b)
 	return b

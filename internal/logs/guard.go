@@ -1,0 +1,167 @@
+package logs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"dtc"
+)
+
+// sideRemoved tells of a side record that is not there any more.
+const sideRemoved = "somebody removed the side record of the copy, or replaced it; it was written anew, nothing of it is lost"
+
+// checkSide looks whether the name of the side record still leads to the open
+// one. Where somebody removed or replaced that it is written anew, with all
+// that is known, so that a restart knows it too.
+func (c *replica) checkSide() error {
+	there, err := c.root.Lstat(c.sidePath())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err == nil {
+		open, err := c.side.Stat()
+		if err != nil || os.SameFile(open, there) {
+			return err
+		}
+	}
+	if err := makeFolder(c.root, c.folder); err != nil {
+		return err
+	}
+	c.touch()
+	return c.anew(c.event(dtc.StateChanged, nil, nil, sideRemoved))
+}
+
+// anew is compact with some records more, which are safe then.
+func (c *replica) anew(entries ...entry) error {
+	for _, e := range entries {
+		if err := e.applyTo(&c.model); err != nil {
+			return fmt.Errorf("write %s: %w", c.sidePath(), err)
+		}
+	}
+	return c.compact()
+}
+
+// guardEvery is how often the side records of copies that get no bytes are
+// looked after, and guardAll each how manieth time those that are not loaded.
+const (
+	guardEvery = time.Second
+	guardAll   = 30
+)
+
+// runGuard looks after the side records of loaded streams until ctx is done.
+func (s *Store) runGuard(ctx context.Context) {
+	tick := time.NewTicker(guardEvery)
+	defer tick.Stop()
+	for round := 1; ; round++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if round%guardAll == 0 {
+			guardThem(s.named(nil))
+			continue
+		}
+		s.mu.Lock()
+		all := s.all()
+		s.mu.Unlock()
+		guardThem(all)
+	}
+}
+
+// guardThem looks after the side records of streams that are not in use.
+func guardThem(all []*stream) {
+	for _, st := range all {
+		if st.mu.TryLock() {
+			st.guard()
+			st.mu.Unlock()
+		}
+	}
+}
+
+// guard writes the side record of a stream anew if somebody removed it.
+func (st *stream) guard() {
+	if st.removed() {
+		_ = st.update(func(*replica) error { return nil }) // on an error it waits, as below
+	}
+	if st.c == nil || st.pause != "" {
+		return
+	}
+	if now, err := statOf(st.c.side); err == nil && now.links > 0 {
+		return
+	}
+	_ = st.update((*replica).checkSide) // the stream waits then, and its agent is told
+}
+
+// takeOver gives an agent the stream of one whose certificate counts no more,
+// with all that the copy holds.
+func (s *Store) takeOver(st *stream, peer dtc.Peer) (*stream, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	switch old := st.peer; {
+	case old == "":
+		return nil, fmt.Errorf("the side record of %s cannot be used: put it right, or move the copy and it away", st.dataPath())
+	case old == peer.ID:
+		return st, nil // another connection was quicker
+	case s.opts.Valid(old):
+		return nil, fmt.Errorf("the alias %q in %s belongs to the agent %s; give the file another alias, or revoke that agent first",
+			st.alias, st.folder, old)
+	}
+	if s.crowded(peer.ID) {
+		return nil, errMany
+	}
+	if st.damage != nil {
+		return nil, fmt.Errorf("the side record of %s cannot be used: %w", st.dataPath(), st.damage)
+	}
+	if st.owner != nil {
+		st.owner.want(wantFenced)
+		st.owner = nil
+	}
+	if st.made {
+		err := st.update(func(c *replica) error { return c.inherit(peer.ID) })
+		if err != nil {
+			return nil, fmt.Errorf("take over the alias %q in %s: %w", st.alias, st.folder, err)
+		}
+	}
+	st.source = sourceSize{}
+	s.rename(st, peer.ID)
+	s.log.Info("stream goes over to another agent", "copy", st.dataPath(), "agent", peer.ID)
+	return st, nil
+}
+
+// inherit writes down that another agent has the stream.
+func (c *replica) inherit(peer string) error {
+	old := c.header.peer
+	if old == peer {
+		return nil // written already, before something failed
+	}
+	if err := makeFolder(c.root, c.folder); err != nil {
+		return err
+	}
+	c.header.peer = peer
+	c.touch()
+	return c.anew(c.event(dtc.StateChanged, nil, nil, fmt.Sprintf(
+		"the agent %s, whose certificate counts no more, had this stream: the agent %s goes on with it where it was", old, peer)))
+}
+
+// crowded tells whether an agent may have no more streams.
+func (s *Store) crowded(peer string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.peer(peer).streams >= dtc.MaxStreams
+}
+
+// rename puts a stream under the name of another agent into the tables. The
+// stream's mutex is held.
+func (s *Store) rename(st *stream, peer string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.streams, ownerKey{st.peer, fold(st.alias)})
+	s.peer(st.peer).streams--
+	st.peer = peer
+	s.enter(st)
+}
