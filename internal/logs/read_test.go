@@ -357,12 +357,12 @@ func TestSince(t *testing.T) {
 	for range 2 {
 		for i := range 11 {
 			since := now.Add(time.Duration(i-10) * time.Minute)
-			want := ""
+			var want strings.Builder
 			for k := i; k < 10; k++ {
-				want += fmt.Sprintf("minute %d\n", k)
+				fmt.Fprintf(&want, "minute %d\n", k)
 			}
-			if got := readAll(t, r.dir, Query{Lines: -1, Since: since}); got != want {
-				t.Errorf("since %v: %q, want %q", since, got, want)
+			if got := readAll(t, r.dir, Query{Lines: -1, Since: since}); got != want.String() {
+				t.Errorf("since %v: %q, want %q", since, got, want.String())
 			}
 		}
 		if got := readAll(t, r.dir, Query{Lines: 2, Since: now.Add(-5 * time.Minute)}); got != "minute 8\nminute 9\n" {

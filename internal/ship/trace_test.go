@@ -2,6 +2,7 @@ package ship
 
 import (
 	"fmt"
+	"strings"
 
 	"dtc"
 )
@@ -30,10 +31,11 @@ func show(f *dtc.Frame) string {
 		"", "Hello", "Known", "Ready", "Attach", "State", "Refused", "Fenced", "Open", "Append", "Ack", "Nack",
 		"Seal", "Gap", "Rewind", "Size", "Ask", "Answer", "Paused", "Resumed", "Rejected", "Ping", "Pong",
 	}
-	s := fmt.Sprintf("%s stream=%d epoch=%d gen=%d off=%d end=%d id=%d text=%q data=%d", names[f.Kind], f.Stream, f.Epoch,
+	var s strings.Builder
+	fmt.Fprintf(&s, "%s stream=%d epoch=%d gen=%d off=%d end=%d id=%d text=%q data=%d", names[f.Kind], f.Stream, f.Epoch,
 		f.Generation, f.Offset, f.End, f.ID, f.Text, len(f.Data))
 	for _, g := range f.States {
-		s += fmt.Sprintf(" [%d start=%d pos=%d head=%d marker=%d sealed=%v]", g.Generation, g.Start, g.Position, g.HeadLen, g.MarkerLen, g.Sealed)
+		fmt.Fprintf(&s, " [%d start=%d pos=%d head=%d marker=%d sealed=%v]", g.Generation, g.Start, g.Position, g.HeadLen, g.MarkerLen, g.Sealed)
 	}
-	return s
+	return s.String()
 }
