@@ -53,6 +53,45 @@ func TestReload(t *testing.T) {
 	l.dtc(t, "reload")
 }
 
+// TestRejoinAfterRevoke shows that the copies of a host that was revoked go on
+// where they were, once it is let in again with another key.
+func TestRejoinAfterRevoke(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "app.log")
+	l := newLone(t, file)
+	copied := filepath.Join(l.home, "logs", "127.0.0.1", "app.log")
+	is := func(want string) {
+		t.Helper()
+		eventually(t, func() string { return different([]byte(readFile(copied)), []byte(want)) }, func() bool { return readFile(copied) == want })
+	}
+	writeFile(t, file, "one\n")
+	is("one\n")
+	l.dtc(t, "revoke", "here")
+	writeFile(t, file, "one\ntwo\n") // the agent's attempts to send it are refused
+	eventually(t, l.agent.log.String, func() bool { return strings.Contains(l.agent.log.String(), "revoked") })
+	l.agent.stop(t)
+	if got := readFile(copied); got != "one\n" {
+		t.Errorf("from a revoked agent: %q", got)
+	}
+
+	home := t.TempDir()
+	l.dtc(t, "issue", "here", "--ip", "127.0.0.1", "--out", home, "--listen", l.agentAt, "--monitor", l.monitorAt)
+	writeFile(t, filepath.Join(home, "conf", "agent.xml"), agentXML(l.agentAt, l.monitorAt, file))
+	namespace("").start(t, agentPath(), "run", "--home", home)
+	eventually(t, func() string { return different([]byte(readFile(copied)), []byte("one\ntwo\n")) }, func() bool {
+		return strings.HasSuffix(readFile(copied), "two\n")
+	})
+	time.Sleep(time.Second) // nothing more may come
+	if got := readFile(copied); strings.Count(got, "two\n") != 1 {
+		t.Errorf("after it joined again: %q", got)
+	}
+	out := l.dtc(t, "events", "-o", "json")
+	for _, want := range []string{`"state":"refused"`, `"state":"changed"`} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no event %s:\n%s", want, out)
+		}
+	}
+}
+
 // TestTerminalSafety shows that what a host can name and write reaches the
 // terminal escaped.
 func TestTerminalSafety(t *testing.T) {
