@@ -297,8 +297,8 @@ func (m *matching) findRotated() error {
 			if err := m.takeKnown(r, mem); err != nil {
 				return err
 			}
-			if r.Generation == m.remotes[len(m.remotes)-1].Generation && (r.known || r.found != nil) {
-				last = i
+			if r.Generation == m.remotes[len(m.remotes)-1].Generation {
+				last = i // also if it has other content by now, or none
 			}
 		}
 	}
@@ -418,8 +418,12 @@ func (m *matching) isCopy(mem *follow.Member) bool {
 	})
 }
 
-// truncated reports whether the file of r has other content by now.
+// truncated reports whether the file of r had other content later: the monitor
+// may know that, or it is seen now.
 func (m *matching) truncated(r *remote) bool {
+	if n := m.newest(r.origin.Identity); n != nil && n.origin.Incarnation > r.origin.Incarnation {
+		return true
+	}
 	return slices.ContainsFunc(m.st.chain.Generations, func(g *follow.Generation) bool {
 		return g.Origin.Same(r.origin.Identity) && g.Origin.Incarnation > r.origin.Incarnation
 	})
