@@ -38,6 +38,8 @@ func (s *Shipper) learn(f *dtc.Frame) {
 // matched, though they may have been renamed since: a file stays the alias's
 // that it was matched under.
 func (s *Shipper) adoptKnown() {
+	s.rounds.Lock() // a stream that was added and whose file is not open yet would be missed
+	defer s.rounds.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	owners := map[follow.Identity]string{}

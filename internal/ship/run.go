@@ -71,8 +71,13 @@ type loop struct {
 func (l *loop) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for {
+	for first := true; ; first = false {
+		l.s.rounds.Lock()
 		next := l.round(time.Now())
+		l.s.rounds.Unlock()
+		if first {
+			close(l.s.looked)
+		}
 		timer.Reset(time.Until(next))
 		select {
 		case <-ctx.Done():

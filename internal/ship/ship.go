@@ -67,6 +67,11 @@ const (
 
 // Shipper follows files and sends their bytes over whatever link it is given.
 type Shipper struct {
+	// rounds is held during a round of Run: what a round has begun to find,
+	// another goroutine sees found. It is taken before mu.
+	rounds sync.Mutex
+	looked chan struct{} // closed after the first round
+
 	log     *slog.Logger
 	boot    string
 	host    *follow.Host
@@ -116,6 +121,7 @@ func New(opts Options) *Shipper {
 		host:     follow.NewHost(opts.Limits.Descriptors),
 		changed:  make(chan struct{}, 1),
 		streams:  map[string]*stream{},
+		looked:   make(chan struct{}),
 		places:   map[string]map[string]*spot{},
 		tokens:   map[uint64]*stream{},
 		rejected: map[uint64]string{},
@@ -148,6 +154,11 @@ func (s *Shipper) Serve(ctx context.Context, link Link) error {
 		return errors.Join(errServing, link.Close())
 	}
 	defer s.serving.Unlock()
+	select {
+	case <-s.looked: // what the monitor knows is matched against what is there
+	case <-ctx.Done():
+		return link.Close()
+	}
 	x := newSession(s, link)
 	s.session.Store(x)
 	err := x.run(ctx)
