@@ -7,11 +7,16 @@ type Status string
 
 // The questions. [Statuses] lists them with a line on each.
 const (
-	StatusProcess   Status = "process"
-	StatusPlatform  Status = "platform"
-	StatusOpenFiles Status = "openfiles"
-	StatusMemory    Status = "memory"
-	StatusCPU       Status = "cpu"
+	StatusProcess    Status = "process"
+	StatusPlatform   Status = "platform"
+	StatusOpenFiles  Status = "openfiles"
+	StatusMemory     Status = "memory"
+	StatusCPU        Status = "cpu"
+	StatusDisk       Status = "disk"
+	StatusInterfaces Status = "interfaces"
+	StatusSockets    Status = "sockets"
+	StatusUsers      Status = "users"
+	StatusServices   Status = "services"
 )
 
 // StatusSummary is a status with a line on what it answers.
@@ -28,12 +33,18 @@ func Statuses() []StatusSummary {
 		{StatusOpenFiles, "open files and sockets of every process, as lsof -n -P -K i prints them"},
 		{StatusMemory, "memory and swap, as free prints them"},
 		{StatusCPU, "load and time of each processor, as uptime and mpstat -P ALL print them"},
+		{StatusDisk, "file systems and the room in them, as df -T prints them"},
+		{StatusInterfaces, "network interfaces and what went through them, as ip -s link prints them"},
+		{StatusSockets, "TCP and UDP sockets and whose they are, as ss -tunap prints them"},
+		{StatusUsers, "who is logged in, as who prints it"},
+		{StatusServices, "services of the system: name, state, since when, main pid"},
 	}
 }
 
 // Query is one question to one host.
 type Query struct {
-	Status Status
+	Status    Status
+	Selection Selection // which items of the answer, and in which order
 }
 
 // Report is one host's answer, or a part of it: a long list comes as several
@@ -50,13 +61,18 @@ type Report struct {
 	// Err says why there is no answer, nil if there is one.
 	Err error
 
-	Status    Status
-	Partial   bool // more parts follow
-	Process   []Process
-	OpenFiles []OpenFile
-	Memory    *Memory
-	CPU       *CPU
-	Platform  *Platform
+	Status     Status
+	Partial    bool // more parts follow
+	Process    []Process
+	OpenFiles  []OpenFile
+	Disk       []Disk
+	Interfaces []Interface
+	Sockets    []Socket
+	Users      []User
+	Services   []Service
+	Memory     *Memory
+	CPU        *CPU
+	Platform   *Platform
 
 	// PIDWidth is how many digits the largest pid has that the host's kernel
 	// may give: ps makes its column as wide. 0 if unknown.

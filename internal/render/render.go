@@ -75,6 +75,16 @@ func newTextAnswer(status dtc.Status, opt Options) answer {
 		return mpstatAnswer{escape: plainEscape(opt)}
 	case dtc.StatusPlatform:
 		return platformAnswer{escape: plainEscape(opt)}
+	case dtc.StatusDisk:
+		return newDFAnswer(opt)
+	case dtc.StatusInterfaces:
+		return newIPAnswer(opt)
+	case dtc.StatusSockets:
+		return newSSAnswer(opt)
+	case dtc.StatusUsers:
+		return newWhoAnswer(opt)
+	case dtc.StatusServices:
+		return newServicesAnswer(opt)
 	default:
 		return nothing{}
 	}

@@ -42,8 +42,11 @@ func New(opts Options) *Collector {
 // ever. Errors are a [*dtc.Error] with [dtc.KindInvalid] for a status that is
 // not known, that of emit, that of ctx, or what the system said.
 func (c *Collector) Get(ctx context.Context, q dtc.Query, emit func(*dtc.Report) error) error {
+	sel, err := newSelector(q)
+	if err != nil {
+		return err
+	}
 	r := &dtc.Report{CollectedAt: time.Now(), Status: q.Status}
-	var err error
 	switch q.Status {
 	case dtc.StatusProcess:
 		return c.processes(ctx, r, emit)
@@ -55,6 +58,16 @@ func (c *Collector) Get(ctx context.Context, q dtc.Query, emit func(*dtc.Report)
 		r.CPU, err = c.cpus(ctx)
 	case dtc.StatusPlatform:
 		r.Platform, err = c.platform(ctx)
+	case dtc.StatusDisk:
+		r.Disk, r.Notes, err = c.disks(ctx)
+	case dtc.StatusInterfaces:
+		r.Interfaces, r.Notes, err = c.interfaces(ctx)
+	case dtc.StatusSockets:
+		r.Sockets, r.Notes, err = c.sockets(ctx, sel)
+	case dtc.StatusUsers:
+		r.Users, r.Notes, err = c.logins(ctx)
+	case dtc.StatusServices:
+		r.Services, r.Notes, err = c.services(ctx)
 	default:
 		return &dtc.Error{Kind: dtc.KindInvalid, Err: fmt.Errorf("status %q: this agent does not know it", q.Status)}
 	}

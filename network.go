@@ -1,0 +1,66 @@
+package dtc
+
+// Interface is one network interface: what ip -s link prints of it.
+type Interface struct {
+	Index     int
+	Name      string
+	Lower     string // what ip prints behind the name: "if5" of "eth0@if5", "eth0" of "eth0.7@eth0"; "" for none
+	Flags     string // as ip prints them, without the angle brackets: "BROADCAST,MULTICAST,UP,LOWER_UP"
+	MTUBytes  int64
+	Qdisc     string // queueing discipline: "noqueue", "fq_codel", …
+	Master    string // the bridge or bond that it belongs to, "" for none
+	State     string // operational state: "UP", "DOWN", "UNKNOWN", …
+	Mode      string // link mode: "DEFAULT", "DORMANT"
+	Group     string // "default", or what the system calls it
+	QueueLen  int64  // packets; Absent where ip prints none
+	LinkType  string // "ether", "loopback", …
+	Address   string // hardware address, "" for none
+	Broadcast string // hardware broadcast address (ip: brd) or the far end (ip: peer), "" for none
+
+	// Rest is what ip prints behind these in the second line, as it prints it:
+	// "link-netnsid 0", "permaddr 02:00:00:00:00:01".
+	Rest string
+
+	// AltNames are the other names of the interface, separated by spaces.
+	AltNames string
+
+	RX Traffic
+	TX Traffic
+}
+
+// Traffic counts what went through an interface in one direction since it
+// came up. All but Bytes are packets or events.
+type Traffic struct {
+	Bytes   int64
+	Packets int64
+	Errors  int64
+	Dropped int64
+
+	// Of what was received: missed (or overrun) and multicast packets; of what
+	// was sent: carrier errors and collisions.
+	Missed     int64
+	Multicast  int64
+	Carrier    int64
+	Collisions int64
+}
+
+// Socket is one line of ss -tunap.
+type Socket struct {
+	Protocol      string // ss: Netid, "tcp" or "udp"
+	State         string // as ss: "LISTEN", "ESTAB", "UNCONN", "TIME-WAIT", …
+	ReceiveQueue  int64  // bytes; of a listener the connections that wait
+	SendQueue     int64  // bytes; of a listener how many may wait
+	LocalAddress  string // as ss -n: "127.0.0.1", "[::1]", "*", "127.0.0.53%lo"
+	LocalPort     int    // Absent for any: ss prints "*"
+	RemoteAddress string
+	RemotePort    int           // Absent for any
+	User          string        // who owns the socket
+	Owners        []SocketOwner // the processes that have it open, as far as they may be read; ascending by pid and descriptor
+}
+
+// SocketOwner is a process that has a socket open.
+type SocketOwner struct {
+	Name string // short name of the process
+	PID  int
+	FD   int // Absent where the system has none
+}
