@@ -14,16 +14,16 @@ import (
 )
 
 // openFiles answers what lsof -n -P -K i prints, field by field. See lsof(8).
-func (c *Collector) openFiles(ctx context.Context, r *dtc.Report, emit func(*dtc.Report) error) error {
+func (c *Collector) openFiles(ctx context.Context, sel *selector, r *dtc.Report, emit func(*dtc.Report) error) error {
 	pids, err := c.host.pids()
 	if err != nil {
 		return err
 	}
 	s := sweep[dtc.OpenFile]{
-		fs: c.host.proc, stuck: &c.host.stuck, stall: stallTime, parts: &c.host.fileParts,
+		fs: c.host.proc, sel: sel, stuck: &c.host.stuck, stall: stallTime, parts: &c.host.fileParts,
 		open: func() reader[dtc.OpenFile] { return newFileReader(c.host) },
 	}
-	return s.run(ctx, pids, func(part []dtc.OpenFile, last bool, notes []string) error {
+	return s.run(ctx, sel.pids(pids), func(part []dtc.OpenFile, last bool, notes []string) error {
 		r.OpenFiles, r.Partial, r.Notes = part, !last, notes
 		return emit(r)
 	})

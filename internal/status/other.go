@@ -105,7 +105,7 @@ func (h *host) count(ctx context.Context, what string, logical bool) int {
 func (c *Collector) platform(ctx context.Context) (*dtc.Platform, error) { return c.host.system(ctx) }
 
 // processes answers what ps aux prints, as far as the system knows it.
-func (c *Collector) processes(ctx context.Context, r *dtc.Report, emit func(*dtc.Report) error) error {
+func (c *Collector) processes(ctx context.Context, _ *selector, r *dtc.Report, emit func(*dtc.Report) error) error {
 	list, err := c.host.processes(ctx)
 	if err != nil {
 		return fmt.Errorf("list the processes: %w", err)
@@ -156,7 +156,7 @@ func (p *parts[T]) add(item T, full func([]T) error) error {
 // openFiles answers of what lsof prints the working folder and the program of
 // each process: the system shows its descriptors to nobody but a program that
 // asks for each handle.
-func (c *Collector) openFiles(ctx context.Context, r *dtc.Report, emit func(*dtc.Report) error) error {
+func (c *Collector) openFiles(ctx context.Context, _ *selector, r *dtc.Report, emit func(*dtc.Report) error) error {
 	list, err := c.host.processes(ctx)
 	if err != nil {
 		return fmt.Errorf("list the processes: %w", err)

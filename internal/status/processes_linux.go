@@ -14,7 +14,7 @@ import (
 const maxCommand = 128<<10 - 1
 
 // processes answers what ps aux prints, field by field. See ps(1).
-func (c *Collector) processes(ctx context.Context, r *dtc.Report, emit func(*dtc.Report) error) error {
+func (c *Collector) processes(ctx context.Context, sel *selector, r *dtc.Report, emit func(*dtc.Report) error) error {
 	pids, err := c.host.pids()
 	if err != nil {
 		return err
@@ -31,12 +31,12 @@ func (c *Collector) processes(ctx context.Context, r *dtc.Report, emit func(*dtc
 		memory: float64(mem.TotalBytes),
 	}
 	s := sweep[dtc.Process]{
-		fs: c.host.proc, stuck: &c.host.stuck, stall: stallTime, parts: &c.host.processParts,
+		fs: c.host.proc, sel: sel, stuck: &c.host.stuck, stall: stallTime, parts: &c.host.processParts,
 		open: func() reader[dtc.Process] {
 			return &processReader{now: now, users: c.host.users.load(), ttys: newTTYs(c.host)}
 		},
 	}
-	return s.run(ctx, pids, func(part []dtc.Process, last bool, notes []string) error {
+	return s.run(ctx, sel.pids(pids), func(part []dtc.Process, last bool, notes []string) error {
 		r.Process, r.Partial, r.Notes = part, !last, notes
 		return emit(r)
 	})

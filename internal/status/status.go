@@ -49,9 +49,9 @@ func (c *Collector) Get(ctx context.Context, q dtc.Query, emit func(*dtc.Report)
 	r := &dtc.Report{CollectedAt: time.Now(), Status: q.Status}
 	switch q.Status {
 	case dtc.StatusProcess:
-		return c.processes(ctx, r, emit)
+		return c.processes(ctx, sel, r, emit)
 	case dtc.StatusOpenFiles:
-		return c.openFiles(ctx, r, emit)
+		return c.openFiles(ctx, sel, r, emit)
 	case dtc.StatusMemory:
 		r.Memory, err = c.memory(ctx)
 	case dtc.StatusCPU:

@@ -55,6 +55,7 @@ type reader[T any] interface {
 // when it gets stuck, and another one takes over behind the stuck process.
 type sweep[T any] struct {
 	fs    proc.FS
+	sel   *selector // nil: all processes
 	stuck *stuckProcesses
 	open  func() reader[T]
 	stall time.Duration
@@ -160,6 +161,9 @@ func (w *sweeper[T]) readAll(p *target, pids []int) {
 		}
 		data, err := p.in.Read("stat")
 		if err != nil || p.stat.Parse(data) != nil {
+			continue
+		}
+		if s := w.sel; s != nil && !s.wantsProcess(&p.stat, p.in.Owner) {
 			continue
 		}
 		id := dtc.ProcessID{PID: pid, Start: p.stat.StartTicks}
