@@ -103,7 +103,7 @@ func usagef(format string, args ...any) error { return usageError(fmt.Errorf(for
 
 // run is the program without its process: it returns the exit status.
 func (a *app) run(ctx context.Context, args []string) int {
-	root := a.command()
+	root := a.command(args)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
@@ -141,8 +141,38 @@ func (a *app) configPath() string {
 	return filepath.Join(a.homeDir(), "conf", "monitor.xml")
 }
 
-// command returns the table of commands.
-func (a *app) command() *cobra.Command {
+// builder makes one command. Under its name it is found without the others.
+type builder struct {
+	name  string
+	build func(*app) *cobra.Command
+}
+
+// builders is the table of commands.
+func builders() []builder {
+	return []builder{
+		{"get", newGetCommand},
+		{"hosts", newHostsCommand},
+		{"logs", newLogsCommand},
+		{"events", newEventsCommand},
+		{"serve", newServeCommand},
+		{"reload", newReloadCommand},
+		{"config", newConfigCommand},
+		{"init", newInitCommand},
+		{"invite", newInviteCommand},
+		{"issue", newIssueCommand},
+		{"revoke", newRevokeCommand},
+		{"forget", newForgetCommand},
+		{"demo", newDemoCommand},
+		{"demo-process", newDemoProcessCommand},
+		{"version", newVersionCommand},
+		{"completion", newCompletionCommand},
+	}
+}
+
+// command returns the root of the commands. If args begin with the name of
+// one, only that one is made: all of them take a twentieth of the time that an
+// answer from a host takes.
+func (a *app) command(args []string) *cobra.Command {
 	root := asGroup(&cobra.Command{
 		Use:   "dtc",
 		Short: "Ask the hosts of a LAN, watch their processes, follow their log files",
@@ -161,13 +191,21 @@ arguments or configuration.`,
 	root.PersistentFlags().StringVar(&a.home, "home", a.home, "folder with conf/, logs/ and state/ (default $DTC_HOME, else the current folder)")
 	root.PersistentFlags().StringVar(&a.config, "config", a.config, "another monitor.xml than conf/monitor.xml of the home")
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(
-		newGetCommand(a), newHostsCommand(a), newLogsCommand(a), newEventsCommand(a),
-		newServeCommand(a), newReloadCommand(a), newConfigCommand(a),
-		newInitCommand(a), newInviteCommand(a), newIssueCommand(a), newRevokeCommand(a), newForgetCommand(a),
-		newDemoCommand(a), newDemoProcessCommand(a), newVersionCommand(a), newCompletionCommand(a),
-	)
+	for _, b := range builders() {
+		if len(args) > 0 && args[0] == b.name {
+			root.AddCommand(b.build(a))
+			return a.finish(root)
+		}
+	}
+	for _, b := range builders() {
+		root.AddCommand(b.build(a))
+	}
 	root.AddCommand(newGetAliasCommands(a)...)
+	return a.finish(root)
+}
+
+// finish adds what belongs to the root once its commands are there.
+func (*app) finish(root *cobra.Command) *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true // ours has an example
 	root.SetHelpCommand(newHelpCommand())
 	checkArgs(root)

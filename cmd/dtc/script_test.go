@@ -92,7 +92,7 @@ func TestHelp(t *testing.T) {
 			walk(sub)
 		}
 	}
-	root := (&app{}).command()
+	root := (&app{}).command(nil)
 	root.InitDefaultHelpCmd()
 	walk(root)
 }

@@ -21,7 +21,7 @@ func BenchmarkAppend(b *testing.B) {
 			st.owner = att
 			check(b, att.open(&dtc.Frame{Generation: 1, Data: []byte("one")}))
 			data := make([]byte, size)
-			f := dtc.Frame{Kind: dtc.FrameAppend, Generation: 1, Data: data, Sum: crc32.Checksum(data, castagnoli)}
+			f := dtc.Frame{Kind: dtc.FrameAppend, Generation: 1, Data: data, Sum: crc32.Checksum(data, castagnoli())}
 			b.SetBytes(int64(size))
 			b.ReportAllocs()
 			for b.Loop() {

@@ -333,7 +333,7 @@ func (a *agent) open(stream uint32, generation uint64, identity string) {
 
 func (a *agent) append(stream uint32, generation uint64, offset int, data string) {
 	f := a.frame(dtc.FrameAppend, stream, generation)
-	f.Offset, f.Data, f.Sum = int64(offset), []byte(data), crc32.Checksum([]byte(data), castagnoli)
+	f.Offset, f.Data, f.Sum = int64(offset), []byte(data), crc32.Checksum([]byte(data), castagnoli())
 	a.send(f)
 }
 
@@ -357,7 +357,7 @@ func (a *agent) durable(stream uint32, generation uint64, position int) {
 
 func (r *rig) eventStates() []dtc.State { return r.events.states() }
 
-func crcOf(s string) uint32 { return crc32.Checksum([]byte(s), castagnoli) }
+func crcOf(s string) uint32 { return crc32.Checksum([]byte(s), castagnoli()) }
 
 // text is n bytes that say where they are.
 func text(n int) string {

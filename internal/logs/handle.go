@@ -163,7 +163,7 @@ func (att *attachment) append(f *dtc.Frame) error {
 	if f.Offset < 0 || f.Offset > maxPosition || len(f.Data) > dtc.MaxChunk {
 		return fmt.Errorf("%w: an append that cannot be", errProtocol)
 	}
-	if crc32.Checksum(f.Data, castagnoli) != f.Sum {
+	if crc32.Checksum(f.Data, castagnoli()) != f.Sum {
 		return fmt.Errorf("%w: the checksum of an append is wrong", errProtocol)
 	}
 	if !att.lock() {
@@ -314,7 +314,7 @@ func (att *attachment) gap(f *dtc.Frame) error {
 // gapSomewhere records a gap of which nobody knows the generation. An agent
 // that does not know whether that was recorded says it again.
 func (st *stream) gapSomewhere(c *replica, f *dtc.Frame) error {
-	key := gapEntry{f.Offset, f.End, crc32.Checksum([]byte(f.Text), castagnoli)}
+	key := gapEntry{f.Offset, f.End, crc32.Checksum([]byte(f.Text), castagnoli())}
 	if slices.Contains(c.gaps, key) {
 		return nil
 	}

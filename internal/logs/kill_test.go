@@ -149,7 +149,7 @@ func (l *ledger) session(tb testing.TB, addr string, rng *rand.Rand) {
 		if s.Position < l.sent[g-1] {
 			tb.Errorf("generation %d: position %d, acknowledged were %d", g, s.Position, l.sent[g-1])
 		}
-		if want := crc32.Checksum(l.bytes(g, 0, s.Position), castagnoli); s.Sum != want {
+		if want := crc32.Checksum(l.bytes(g, 0, s.Position), castagnoli()); s.Sum != want {
 			tb.Errorf("generation %d: sum at %d is wrong", g, s.Position)
 		}
 		l.sent[g-1] = s.Position
@@ -193,7 +193,7 @@ func (l *ledger) session(tb testing.TB, addr string, rng *rand.Rand) {
 		}
 		b := l.bytes(g, at[g-1], 1+rng.Int64N(3000))
 		if link.Send(&dtc.Frame{
-			Kind: dtc.FrameAppend, Stream: 1, Epoch: epoch, Generation: uint64(g), Offset: at[g-1], Data: b, Sum: crc32.Checksum(b, castagnoli),
+			Kind: dtc.FrameAppend, Stream: 1, Epoch: epoch, Generation: uint64(g), Offset: at[g-1], Data: b, Sum: crc32.Checksum(b, castagnoli()),
 		}) != nil {
 			break
 		}
@@ -212,7 +212,7 @@ func (l *ledger) next(link *wire.Link, epoch uint64, at []int64) error {
 	if old := len(at) - 9; old >= 0 {
 		err := link.Send(&dtc.Frame{
 			Kind: dtc.FrameSeal, Stream: 1, Epoch: epoch, Generation: uint64(old + 1), End: at[old],
-			Sum: crc32.Checksum(l.bytes(old+1, 0, at[old]), castagnoli),
+			Sum: crc32.Checksum(l.bytes(old+1, 0, at[old]), castagnoli()),
 		})
 		if err != nil {
 			return err

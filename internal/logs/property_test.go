@@ -101,7 +101,7 @@ func (m *sourceModel) deliver(i, from, to int) {
 	if to > g.sent {
 		fresh := g.content[g.sent:to]
 		m.copy = append(m.copy, fresh...)
-		g.sum = crc32.Update(g.sum, castagnoli, fresh)
+		g.sum = crc32.Update(g.sum, castagnoli(), fresh)
 		g.chunks = append(g.chunks, chunk{g.sent, len(fresh)})
 		g.sent = to
 		g.sealed = false

@@ -239,7 +239,7 @@ func sumOn(f io.ReaderAt, sum uint32, at, n int64) (uint32, error) {
 		if k == 0 && err != nil {
 			return 0, err
 		}
-		sum = crc32.Update(sum, castagnoli, buf[:k])
+		sum = crc32.Update(sum, castagnoli(), buf[:k])
 		at, n = at+int64(k), n-int64(k)
 	}
 	return sum, nil

@@ -145,7 +145,7 @@ func (c *replica) advance(g *generation, data []byte) {
 		return
 	}
 	c.length += int64(len(data))
-	g.sum = crc32.Update(g.sum, castagnoli, data)
+	g.sum = crc32.Update(g.sum, castagnoli(), data)
 	g.position = c.position(c.length)
 	c.touch()
 }

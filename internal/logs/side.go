@@ -51,7 +51,7 @@ func (s *slot) encode(b []byte) []byte {
 	}
 	b = append(b, s.marker.hash[:]...)
 	binary.LittleEndian.PutUint32(b, uint32(len(b)))
-	binary.LittleEndian.PutUint32(b[4:], crc32.Checksum(b[8:], castagnoli))
+	binary.LittleEndian.PutUint32(b[4:], crc32.Checksum(b[8:], castagnoli()))
 	return b
 }
 
@@ -61,7 +61,7 @@ const slotLen = 8 + 9*8 + len(dtc.Hash{})
 // decodeSlot reads a slot; ok is false where none was written, or a torn one.
 func decodeSlot(b []byte) (s slot, ok bool) {
 	if len(b) < slotLen || binary.LittleEndian.Uint32(b) != uint32(slotLen) ||
-		crc32.Checksum(b[8:slotLen], castagnoli) != binary.LittleEndian.Uint32(b[4:]) {
+		crc32.Checksum(b[8:slotLen], castagnoli()) != binary.LittleEndian.Uint32(b[4:]) {
 		return s, false
 	}
 	var v [9]uint64
@@ -113,7 +113,7 @@ var (
 func encodeSuper() []byte {
 	b := make([]byte, slotSize)
 	n := copy(b, magic)
-	binary.LittleEndian.PutUint32(b[n:], crc32.Checksum(b[:n], castagnoli))
+	binary.LittleEndian.PutUint32(b[n:], crc32.Checksum(b[:n], castagnoli()))
 	return b
 }
 
