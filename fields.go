@@ -78,18 +78,23 @@ func (i *Interface) Fields(f Fields) {
 	f.Text("broadcast", i.Broadcast)
 	f.Text("rest", i.Rest)
 	f.Text("alternative_names", i.AltNames)
+	f.Text("alias", i.Alias)
+	f.Text("xdp", i.XDP)
+	f.Text("xdp_programs", i.XDPPrograms)
 	f.Integer("rx_bytes", i.RX.Bytes)
 	f.Integer("rx_packets", i.RX.Packets)
 	f.Integer("rx_errors", i.RX.Errors)
 	f.Integer("rx_dropped", i.RX.Dropped)
 	f.Integer("rx_missed", i.RX.Missed)
 	f.Integer("rx_multicast", i.RX.Multicast)
+	f.Integer("rx_compressed", i.RX.Compressed)
 	f.Integer("tx_bytes", i.TX.Bytes)
 	f.Integer("tx_packets", i.TX.Packets)
 	f.Integer("tx_errors", i.TX.Errors)
 	f.Integer("tx_dropped", i.TX.Dropped)
 	f.Integer("tx_carrier", i.TX.Carrier)
 	f.Integer("tx_collisions", i.TX.Collisions)
+	f.Integer("tx_compressed", i.TX.Compressed)
 }
 
 // Fields gives f the fields of a socket.

@@ -12,7 +12,7 @@ type Interface struct {
 	State     string // operational state: "UP", "DOWN", "UNKNOWN", …
 	Mode      string // link mode: "DEFAULT", "DORMANT"
 	Group     string // "default", or what the system calls it
-	QueueLen  int64  // packets; Absent where ip prints none
+	QueueLen  int64  // packets; ip prints none of 0
 	LinkType  string // "ether", "loopback", …
 	Address   string // hardware address, "" for none
 	Broadcast string // hardware broadcast address (ip: brd) or the far end (ip: peer), "" for none
@@ -23,6 +23,16 @@ type Interface struct {
 
 	// AltNames are the other names of the interface, separated by spaces.
 	AltNames string
+
+	Alias string // the description that an administrator gave it (ip: alias)
+
+	// XDP says how programs are attached that see packets first: "xdp",
+	// "xdpgeneric", "xdpoffload", "xdpmulti". "" for none.
+	XDP string
+
+	// XDPPrograms are these programs as ip prints them, separated by ", ":
+	// "prog/xdp id 12 name pass tag 3b185187f1855c4c jited".
+	XDPPrograms string
 
 	RX Traffic
 	TX Traffic
@@ -42,20 +52,30 @@ type Traffic struct {
 	Multicast  int64
 	Carrier    int64
 	Collisions int64
+
+	// Compressed packets, as some links of telephones and CAN have; ip prints
+	// them where there are any.
+	Compressed int64
 }
 
 // Socket is one line of ss -tunap.
 type Socket struct {
-	Protocol      string // ss: Netid, "tcp" or "udp"
-	State         string // as ss: "LISTEN", "ESTAB", "UNCONN", "TIME-WAIT", …
-	ReceiveQueue  int64  // bytes; of a listener the connections that wait
-	SendQueue     int64  // bytes; of a listener how many may wait
-	LocalAddress  string // as ss -n: "127.0.0.1", "[::1]", "*", "127.0.0.53%lo"
+	Protocol     string // ss: Netid, "tcp" or "udp"
+	State        string // as ss: "LISTEN", "ESTAB", "UNCONN", "TIME-WAIT", …
+	ReceiveQueue int64  // bytes; of a listener the connections that wait
+	SendQueue    int64  // bytes; of a listener how many may wait
+
+	// LocalAddress is the address alone, with the interface that the socket is
+	// bound to behind a %: "127.0.0.1", "::1", "127.0.0.53%lo", "fe80::1%eth0".
+	// Any address of IPv4 is "0.0.0.0", of IPv6 alone "::", of both "*". ss
+	// prints the same, but puts what has a colon into brackets.
+	LocalAddress  string
 	LocalPort     int    // Absent for any: ss prints "*"
-	RemoteAddress string
-	RemotePort    int           // Absent for any
-	User          string        // who owns the socket
-	Owners        []SocketOwner // the processes that have it open, as far as they may be read; ascending by pid and descriptor
+	RemoteAddress string // as LocalAddress, without an interface
+	RemotePort    int    // Absent for any
+
+	User   string        // who owns the socket
+	Owners []SocketOwner // the processes that have it open, as far as they may be read; ascending by pid and descriptor
 }
 
 // SocketOwner is a process that has a socket open.

@@ -276,13 +276,16 @@ func aliases(status Status) [][2]string {
 	case StatusMemory:
 		return [][2]string{
 			{"total", "total_bytes"}, {"used", "used_bytes"}, {"free", "free_bytes"}, {"shared", "shared_bytes"},
-			{"buff/cache", "cached_bytes"}, {"available", "available_bytes"},
+			{"buffers", "buffers_bytes"}, {"buff/cache", "cached_bytes"}, {"available", "available_bytes"},
+			{"swap-total", "swap_total_bytes"}, {"swap-used", "swap_used_bytes"}, {"swap-free", "swap_free_bytes"},
 		}
 	case StatusCPU:
 		return [][2]string{
 			{"%usr", "user"}, {"%nice", "nice"}, {"%sys", "system"}, {"%iowait", "iowait"}, {"%irq", "irq"}, {"%soft", "softirq"},
 			{"%steal", "steal"}, {"%guest", "guest"}, {"%gnice", "guest_nice"}, {"%idle", "idle"},
 		}
+	case StatusPlatform:
+		return [][2]string{{"version", "platform_version"}, {"uptime", "uptime_seconds"}}
 	default:
 		return nil
 	}

@@ -45,6 +45,10 @@ func Statuses() []StatusSummary {
 type Query struct {
 	Status    Status
 	Selection Selection // which items of the answer, and in which order
+
+	// Timeout is how long the asker waits for what the host does not know yet:
+	// the host tells what it has until then. 0 is unknown.
+	Timeout time.Duration
 }
 
 // Report is one host's answer, or a part of it: a long list comes as several
@@ -182,4 +186,19 @@ type Platform struct {
 	UptimeSeconds   float64
 	Virtualization  string // as systemd-detect-virt: "kvm", "docker", "none"
 	OperatingSystem string // uname -o, "GNU/Linux"; text only
+
+	// What else hostnamectl prints; not fields of the JSON answer.
+	StaticHostname  string // the configured one; "(unset)" if there is none
+	PrettyHostname  string // for people
+	IconName        string // "computer-server"
+	Chassis         string // "server", "laptop", "vm", "container", …
+	Deployment      string // "production", as the administrator calls it
+	Location        string // of the machine, as the administrator says
+	MachineID       string // of this installation: machine-id(5)
+	BootID          string // of this boot, 32 hexadecimal digits
+	PrettyName      string // platform and version in one: "Ubuntu 22.04.3 LTS"
+	CPEName         string // Common Platform Enumeration of the platform
+	HardwareVendor  string //
+	HardwareModel   string //
+	FirmwareVersion string // BIOS or UEFI
 }

@@ -17,6 +17,7 @@ import (
 	"dtc"
 	"dtc/internal/ca"
 	"dtc/internal/config"
+	"dtc/internal/status"
 	"dtc/internal/wire"
 )
 
@@ -27,6 +28,8 @@ import (
 //	web, db   answers
 //	hostile   answers with what must not reach a terminal
 //	noted     answers, and notes what it could not read
+//	asked     answers, and notes what was to be selected
+//	real      is this machine
 //	slow      never answers
 //	half      breaks off in the middle
 //	failing   answers with an error
@@ -149,6 +152,8 @@ func (a testAgent) Get(ctx context.Context, q dtc.Query, emit func(*dtc.Report) 
 		return ctx.Err()
 	case "failing":
 		return errors.New("/proc is not\x1b[31m there")
+	case "real":
+		return realHost().Get(ctx, q, emit)
 	}
 	r := testReport(q.Status, a.name)
 	if a.kind == "half" {
@@ -164,8 +169,14 @@ func (a testAgent) Get(ctx context.Context, q dtc.Query, emit func(*dtc.Report) 
 	if a.kind == "noted" {
 		r.Notes = []string{"/proc/7/fd: permission denied", "odd \x1b]0;title\a note"}
 	}
+	if a.kind == "asked" {
+		r.Notes = []string{fmt.Sprintf("%+v", q.Selection)}
+	}
 	return emit(r)
 }
+
+// realHost returns the collector of this machine, one for all.
+var realHost = sync.OnceValue(func() *status.Collector { return status.New(status.Options{}) })
 
 func (a testAgent) Info(context.Context) (dtc.Info, error) {
 	return dtc.Info{Version: "1.0.0", Boot: "b", Run: "r"}, nil
@@ -220,8 +231,41 @@ func testReport(status dtc.Status, name string) *dtc.Report {
 			KernelVersion: "#1 SMP", Arch: "x86_64", BootTime: now.Add(-90061 * time.Second), UptimeSeconds: 90061,
 			Virtualization: "kvm", OperatingSystem: "GNU/Linux",
 		}
+	default:
+		fillLists(r, now)
 	}
 	return r
+}
+
+// fillLists fills a report of one of the smaller lists.
+func fillLists(r *dtc.Report, now time.Time) {
+	switch r.Status {
+	case dtc.StatusDisk:
+		r.Disk = []dtc.Disk{{
+			Filesystem: "/dev/sda1", Type: "ext4", TotalBytes: 100 << 30, UsedBytes: 25 << 30, AvailableBytes: 70 << 30, UsedPercent: 27,
+			MountedOn: "/", TotalInodes: 6553600, UsedInodes: 1000, FreeInodes: 6552600,
+		}}
+	case dtc.StatusInterfaces:
+		r.Interfaces = []dtc.Interface{{
+			Index: 1, Name: "lo", Flags: "LOOPBACK,UP,LOWER_UP", MTUBytes: 65536, Qdisc: "noqueue", State: "UNKNOWN", Mode: "DEFAULT", Group: "default",
+			QueueLen: 1000, LinkType: "loopback", Address: "00:00:00:00:00:00", Broadcast: "00:00:00:00:00:00",
+			RX: dtc.Traffic{Bytes: 1234, Packets: 12}, TX: dtc.Traffic{Bytes: 1234, Packets: 12},
+		}}
+	case dtc.StatusSockets:
+		r.Sockets = []dtc.Socket{{
+			Protocol: "tcp", State: "LISTEN", SendQueue: 511, LocalAddress: "0.0.0.0", LocalPort: 80, RemoteAddress: "0.0.0.0", RemotePort: dtc.Absent,
+			User: "root", Owners: []dtc.SocketOwner{{Name: "nginx", PID: 811, FD: 6}, {Name: "nginx", PID: 812, FD: 6}},
+		}, {
+			Protocol: "tcp", State: "TIME-WAIT", LocalAddress: "::1", LocalPort: 80, RemoteAddress: "::1", RemotePort: 51234, User: "root",
+		}}
+	case dtc.StatusUsers:
+		r.Users = []dtc.User{{Name: "ann", Line: "pts/0", LoginAt: now.Add(-time.Hour), From: "10.0.0.5", PID: 777}}
+	case dtc.StatusServices:
+		r.Services = []dtc.Service{{
+			Name: "nginx.service", Load: "loaded", State: "active", SubState: "running", Since: now.Add(-time.Hour), PID: 811, Description: "web server",
+		}}
+	default:
+	}
 }
 
 // makeHostile puts into texts what must not reach a terminal.

@@ -15,21 +15,10 @@ import (
 // situation is the STATUS that lists the others.
 const situation = "situation"
 
-// getOptions are the flags of `dtc get`.
-type getOptions struct {
-	selectors []string
-	format    string
-	timeout   time.Duration
-	watch     time.Duration
-	watching  bool // --watch is given
-	human     bool
-	raw       bool
-}
-
 func newGetCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "get STATUS",
-		Short: "Ask the hosts: process, platform, openfiles, memory, cpu",
+		Short: "Ask the hosts: process, openfiles, sockets, memory, cpu, disk, ...",
 		Long: `Ask the hosts for a status, all at the same time, and print their answers in the
 order of the configuration. STATUS is one of
 
@@ -39,16 +28,34 @@ characters in what hosts say are shown as escapes. After the hosts, standard
 error gets one line on how many answered, and one for each that did not.
 'dtc get_STATUS' means the same as 'dtc get STATUS'.
 
+--pid, --user, --name, --path, --port, --sort and --limit select on each host,
+before anything crosses the network. An item is there if each of these flags
+that is given has a value that fits it. In a GLOB * and ? stand for any
+characters and any one, [a-z] for one of these; in one of a path * stays within
+a folder and ** does not. A regular expression stands between slashes (RE2).
+
+With --columns or --flat text is a table, with the titles and the units of the
+tool where it has the column; only the last column is cut, to the width of the
+terminal. The names of --columns and --sort are those of -o json and of the
+tool's titles, in any case.
+
 Exit status: 0 all hosts answered, 1 some or none did, 2 wrong arguments or
 configuration.`,
 		Example: `  dtc get situation
   dtc get process --host web1
+  dtc get process --sort %cpu --limit 5 --flat
+  dtc get process --name 'nginx*' --user www-data,root --columns pid,rss,command
+  dtc get process --name '/^(sshd|cron)$/' --pid 812,1044
+  dtc get openfiles --path '/srv/data/**' --flat
+  dtc get sockets --port 443 --flat --no-header
+  dtc get services --name '*.timer' --sort -since
   dtc get memory --human --host 'web*' --host db
+  dtc get disk --flat --sort use% -o csv
   dtc get cpu -w=5s
   dtc get openfiles -o jsonl | jq .host`,
 		ValidArgs: statusNames(),
 	}
-	run := a.getFlags(c)
+	run := a.getFlags(c, "")
 	c.Args = oneStatus
 	c.RunE = func(c *cobra.Command, args []string) error { return run(c, args[0]) }
 	return c
@@ -66,7 +73,7 @@ func newGetAliasCommands(a *app) []*cobra.Command {
 			Hidden:  true,
 			Args:    noArguments,
 		}
-		run := a.getFlags(c)
+		run := a.getFlags(c, status)
 		c.RunE = func(c *cobra.Command, _ []string) error { return run(c, status) }
 		all = append(all, c)
 	}
@@ -74,74 +81,22 @@ func newGetAliasCommands(a *app) []*cobra.Command {
 }
 
 // getFlags adds the flags of get to c, and returns what to do with a status.
-func (a *app) getFlags(c *cobra.Command) func(c *cobra.Command, status string) error {
+// own is the status of a command that has no argument for it.
+func (a *app) getFlags(c *cobra.Command, own string) func(c *cobra.Command, status string) error {
 	var o getOptions
-	f := c.Flags()
-	f.StringArrayVar(&o.selectors, "host", nil, "only hosts that match `SEL`: a name, ip, ip:port, group, or a glob of one; may be repeated (default all)")
-	f.StringVarP(&o.format, "output", "o", string(render.FormatText), "`FORM` of the output: "+formatList())
-	f.DurationVar(&o.timeout, "timeout", 5*time.Second, "`D` for each host to answer")
-	f.DurationVarP(&o.watch, "watch", "w", 2*time.Second, "again and again, every `D` (-w alone: 2s)")
-	f.Lookup("watch").NoOptDefVal = "2s"
-	f.BoolVar(&o.human, "human", false, "memory in the units of free -h")
-	f.BoolVar(&o.raw, "raw", false, "text as the hosts send it: control characters reach the terminal")
+	o.add(c.Flags())
 	c.SetFlagErrorFunc(flagError)
-	a.completeGet(c)
+	a.completeGet(c, own)
 	return func(c *cobra.Command, status string) error {
 		o.watching = c.Flags().Changed("watch")
 		if err := o.check(); err != nil {
 			return err
 		}
 		if status == situation {
-			return a.printSituation(render.Format(o.format))
+			return a.situation(o)
 		}
 		return a.get(c.Context(), dtc.Status(status), o)
 	}
-}
-
-// completeGet adds what the shell can complete of the flags.
-func (a *app) completeGet(c *cobra.Command) {
-	formats := func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		var names []cobra.Completion
-		for _, f := range render.Formats() {
-			names = append(names, string(f))
-		}
-		return names, cobra.ShellCompDirectiveNoFileComp
-	}
-	hosts := func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		cfg, err := a.loadConfig()
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveError
-		}
-		var names []cobra.Completion
-		for _, h := range cfg.Hosts {
-			names = append(append(names, h.Name), h.Groups...)
-		}
-		slices.Sort(names)
-		return slices.Compact(names), cobra.ShellCompDirectiveNoFileComp
-	}
-	for name, complete := range map[string]cobra.CompletionFunc{"output": formats, "host": hosts} {
-		if err := c.RegisterFlagCompletionFunc(name, complete); err != nil {
-			panic(err) // the flag is not there: a mistake in this file
-		}
-	}
-}
-
-// check refuses flags that make no sense.
-func (o *getOptions) check() error {
-	format := render.Format(o.format)
-	switch {
-	case !format.Valid():
-		return usagef("-o %s: unknown form, expected one of %s%s", o.format, formatList(), didYouMean(o.format, strings.Fields(formatList())))
-	case o.timeout <= 0:
-		return usagef("--timeout %s: expected a time above 0, like 5s", o.timeout)
-	case !o.watching:
-		return nil
-	case o.watch < 100*time.Millisecond:
-		return usagef("--watch %s: expected a time of at least 100ms, like 2s", o.watch)
-	case format == render.FormatJSON || format == render.FormatCSV:
-		return usagef("-w with -o %s would never end the output: use -o jsonl", format)
-	}
-	return nil
 }
 
 // oneStatus wants the name of a status as the only argument.
@@ -178,9 +133,13 @@ func statusNames() []string {
 
 // statusList returns a line on each status.
 func statusList(indent string) string {
+	width := 0
+	for _, s := range summaries() {
+		width = max(width, len(s.Status))
+	}
 	var b strings.Builder
 	for _, s := range summaries() {
-		fmt.Fprintf(&b, "%s%-10s  %s\n", indent, s.Status, s.Summary)
+		fmt.Fprintf(&b, "%s%-*s  %s\n", indent, width, s.Status, s.Summary)
 	}
 	return b.String()
 }

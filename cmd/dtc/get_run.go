@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -35,6 +36,14 @@ const maxNotes = 10
 var errInterrupted = errors.New("interrupted")
 
 func (a *app) get(ctx context.Context, status dtc.Status, o getOptions) error {
+	query, err := o.query(status)
+	if err != nil {
+		return err
+	}
+	fields, err := o.fields(status)
+	if err != nil {
+		return err
+	}
 	hosts, fl, err := a.openFleet(o.selectors)
 	if err != nil {
 		return err
@@ -43,10 +52,11 @@ func (a *app) get(ctx context.Context, status dtc.Status, o getOptions) error {
 	color, restore := a.cursorControl()
 	defer restore()
 	g := &getter{
-		app: a, hosts: hosts, fleet: fl, query: dtc.Query{Status: status}, timeout: o.timeout,
+		app: a, hosts: hosts, fleet: fl, query: query, timeout: o.timeout,
 		render: render.Options{
 			Format: render.Format(o.format), Human: o.human, Raw: o.raw,
 			Terminal: a.terminal, Color: color, Columns: a.columns,
+			Fields: fields, Flat: o.flat, NoHeader: o.noHeader, SpoolDir: a.tempDir(),
 		},
 	}
 	if o.watching {
@@ -58,6 +68,18 @@ func (a *app) get(ctx context.Context, status dtc.Status, o getOptions) error {
 	}
 	fmt.Fprint(a.stderr, g.summary(out))
 	return out.status()
+}
+
+// tempDir returns the folder for large temporary files: on many systems /tmp is
+// memory.
+func (a *app) tempDir() string {
+	if dir := a.getenv("TMPDIR"); dir != "" {
+		return dir
+	}
+	if info, err := os.Stat("/var/tmp"); err == nil && info.IsDir() {
+		return "/var/tmp"
+	}
+	return os.TempDir()
 }
 
 // cursorControl tells whether the output may be given colors and cursor
@@ -75,7 +97,6 @@ func (g *getter) round(ctx context.Context, w io.Writer) (outcome, error) {
 	asking, stop := context.WithCancel(ctx)
 	defer stop()
 	doc := render.NewDocument(w, g.query.Status, len(g.hosts), g.render)
-	var failed error // of w
 	g.fleet.Get(asking, g.hosts, g.query, g.timeout, func(i int, part *dtc.Report) {
 		if out.errs[i] = part.Err; part.Err != nil {
 			if ctx.Err() != nil {
@@ -86,18 +107,12 @@ func (g *getter) round(ctx context.Context, w io.Writer) (outcome, error) {
 		if room := maxNotes - len(out.notes[i]); room > 0 {
 			out.notes[i] = append(out.notes[i], part.Notes[:min(room, len(part.Notes))]...)
 		}
-		if failed == nil {
-			failed = doc.Add(i, part)
-		}
-		if failed != nil {
+		if doc.Add(i, part) != nil { // Close tells
 			stop()
 		}
 	})
-	if failed == nil {
-		failed = doc.Close()
-	}
-	if failed != nil {
-		return out, fmt.Errorf("write the answers: %w", failed)
+	if err := doc.Close(); err != nil {
+		return out, fmt.Errorf("write the answers: %w", err)
 	}
 	return out, nil
 }

@@ -8,8 +8,11 @@ import (
 	"dtc/internal/render"
 )
 
-// printSituation lists every status with a line on each. No host is asked.
-func (a *app) printSituation(format render.Format) error {
+// situation lists every status with a line on each. No host is asked.
+func (a *app) situation(o getOptions) error {
+	if err := o.checkSituation(); err != nil {
+		return err
+	}
 	type line struct {
 		Status  string `json:"status"`
 		Summary string `json:"summary"`
@@ -18,7 +21,7 @@ func (a *app) printSituation(format render.Format) error {
 	for _, s := range summaries() {
 		lines = append(lines, line{string(s.Status), s.Summary})
 	}
-	switch format {
+	switch render.Format(o.format) {
 	case render.FormatJSON:
 		enc := json.NewEncoder(a.stdout)
 		enc.SetIndent("", "  ")
@@ -34,7 +37,10 @@ func (a *app) printSituation(format render.Format) error {
 	case render.FormatCSV:
 		w := csv.NewWriter(a.stdout)
 		w.UseCRLF = true
-		rows := [][]string{{"status", "summary"}}
+		var rows [][]string
+		if !o.noHeader {
+			rows = append(rows, []string{"status", "summary"})
+		}
 		for _, l := range lines {
 			rows = append(rows, []string{l.Status, l.Summary})
 		}

@@ -152,7 +152,7 @@ func TestScreenStepsAside(t *testing.T) {
 	var stdout output
 	g := &getter{app: &app{stdout: &stdout, rows: 9}, query: dtc.Query{Status: dtc.StatusMemory}}
 	s := g.newScreen(time.Second)
-	s.draw(s.frame("now\n", ""))
+	s.draw("now\n", "")
 	before := len(stdout.String())
 	s.aside(func() {
 		if got := stdout.String()[before:]; got != closeScreen {
@@ -222,7 +222,7 @@ func TestDidYouMean(t *testing.T) {
 	known := statusNames()
 	for word, want := range map[string]string{
 		"procss": "process", "prcoess": "process", "Memory": "memory", "openfile": "openfiles", "cup": "cpu", "situatoin": "situation",
-		"disk": "", "x": "", "": "",
+		"weather": "", "x": "", "": "",
 	} {
 		got := didYouMean(word, known)
 		if want == "" && got != "" || want != "" && !strings.Contains(got, `"`+want+`"`) {

@@ -152,6 +152,7 @@ func builders() []builder {
 	return []builder{
 		{"get", newGetCommand},
 		{"hosts", newHostsCommand},
+		{"top", newTopCommand},
 		{"logs", newLogsCommand},
 		{"events", newEventsCommand},
 		{"serve", newServeCommand},

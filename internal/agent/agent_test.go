@@ -62,6 +62,48 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// What a monitor chooses is chosen at the host, on every list.
+func TestSelections(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	at := f.freePort()
+	f.set(config.Agent{LocalHost: at})
+	f.start(PartStatus)
+	c := f.client(at)
+	ask := func(status dtc.Status, s dtc.Selection) (items []any, err error) {
+		err = c.Get(t.Context(), dtc.Query{Status: status, Selection: s, Timeout: patience}, func(r *dtc.Report) error {
+			for _, p := range r.Process {
+				items = append(items, p)
+			}
+			for _, o := range r.OpenFiles {
+				items = append(items, o)
+			}
+			return nil
+		})
+		return items, err
+	}
+	self := []int{os.Getpid()}
+	items, err := ask(dtc.StatusProcess, dtc.Selection{PIDs: self})
+	if err != nil || len(items) != 1 || items[0].(dtc.Process).PID != self[0] {
+		t.Errorf("one process: %+v, %v", items, err)
+	}
+	for _, sort := range []string{"", "-pid"} {
+		items, err = ask(dtc.StatusProcess, dtc.Selection{Sort: sort, Limit: 3})
+		if err != nil || len(items) != 3 || (items[0].(dtc.Process).PID == 1) != (sort == "") {
+			t.Errorf("three processes by %q: %+v, %v", sort, items, err)
+		}
+	}
+	items, err = ask(dtc.StatusOpenFiles, dtc.Selection{PIDs: self, Ports: []int{int(at.Port())}})
+	if err != nil || len(items) == 0 || !strings.Contains(items[0].(dtc.OpenFile).Name, at.String()) {
+		t.Errorf("the agent's own socket: %+v, %v", items, err)
+	}
+	for _, wrong := range []dtc.Selection{{Sort: "nonsense"}, {Names: []string{"/(/"}}, {Paths: []string{"/x"}}, {Limit: -1}} {
+		if items, err := ask(dtc.StatusProcess, wrong); dtc.KindOf(err) != dtc.KindInvalid || len(items) != 0 {
+			t.Errorf("%+v: %d items, %v", wrong, len(items), err)
+		}
+	}
+}
+
 // An agent asks nobody, also not another agent.
 func TestAgentsMayNotAsk(t *testing.T) {
 	t.Parallel()

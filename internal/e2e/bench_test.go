@@ -56,7 +56,7 @@ func newSSH(b *testing.B) []string {
 		namespace("").must(b, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(dir, key))
 	}
 	conf := filepath.Join(dir, "sshd_config")
-	writeFile(b, conf, fmt.Sprintf("Port %s\nListenAddress 127.0.0.1\nHostKey %s/host\nAuthorizedKeysFile %s/user.pub\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin prohibit-password\nPidFile none\n", port, dir, dir))
+	writeFile(b, conf, fmt.Sprintf("Port %s\nListenAddress 127.0.0.1\nHostKey %s/host\nAuthorizedKeysFile %s/user.pub\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin prohibit-password\nPidFile none\nMaxStartups 100\n", port, dir, dir))
 	// A shell's start-up file on this machine is no part of what ssh costs.
 	hide := `for f in ~/.bashrc ~/.ssh/rc; do [ -e "$f" ] && mount --bind /dev/null "$f"; done; exec /usr/sbin/sshd -D -e -f "$0"`
 	namespace("").start(b, "unshare", "--mount", "sh", "-c", hide, conf)

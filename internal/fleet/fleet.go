@@ -86,21 +86,19 @@ func (f *Fleet) Close() {
 // deliver, with the host's index in hosts: each host's own in order, those of
 // different hosts mixed. deliver is not called concurrently, and a part is valid
 // during the call only. Each host ends with exactly one part that has Partial
-// unset, with Err set if it did not answer within timeout; what deliver
-// itself takes does not count as the host's time. Get returns when all hosts
-// have ended.
+// unset, with Err set if it did not answer within timeout; what deliver itself
+// takes does not count as the host's time. Get returns when all hosts have ended.
 func (f *Fleet) Get(ctx context.Context, hosts []Host, q dtc.Query, timeout time.Duration, deliver func(i int, part *dtc.Report)) {
 	var turn sync.Mutex
 	var asking sync.WaitGroup
+	q.Timeout = timeout
 	for i, h := range hosts {
-		done := f.starts.begin(ctx)
+		ctx, clock, end := f.begin(ctx, timeout)
 		asking.Go(func() {
-			defer done()
-			ctx, clock := newStopwatch(ctx, timeout)
-			defer clock.end()
+			defer end()
 			f.ask(ctx, h, q, func(part *dtc.Report) {
-				clock.pause()
-				defer clock.resume()
+				clock.enter(delivering)
+				defer clock.enter(waiting)
 				turn.Lock()
 				defer turn.Unlock()
 				deliver(i, part)
@@ -108,6 +106,23 @@ func (f *Fleet) Get(ctx context.Context, hosts []Host, q dtc.Query, timeout time
 		})
 	}
 	asking.Wait()
+}
+
+// begin waits until another host may be asked. The context that it returns is
+// for that, and ends when the host has taken as long as limit: what a handshake
+// computes on this side is no host's fault, so that at least half of it must have
+// been spent in waiting for the host.
+func (f *Fleet) begin(ctx context.Context, limit time.Duration) (_ context.Context, clock *stopwatch, end func()) {
+	free := f.starts.begin(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
+	late := func() { cancel(&dtc.Error{Kind: dtc.KindTimeout, Err: errors.New("no answer in time")}) }
+	clock = newStopwatch(alarm{startTime, startTime, free}, alarm{limit, limit / 2, late})
+	ctx = wire.WithTurn(ctx, &turn{ctx: ctx, turns: f.starts.turns, clock: clock})
+	return ctx, clock, func() {
+		clock.enter(ended)
+		free()
+		cancel(nil)
+	}
 }
 
 // ask asks one host and sees to it that its last part has Partial unset.
@@ -127,69 +142,4 @@ func (f *Fleet) ask(ctx context.Context, h Host, q dtc.Query, deliver func(*dtc.
 		err = errors.New("no answer")
 	}
 	deliver(&dtc.Report{Host: h.Name, Address: address, Status: q.Status, Err: err})
-}
-
-// stopwatch ends a context after a time, not counting its pauses. One goroutine
-// uses it.
-type stopwatch struct {
-	cancel context.CancelCauseFunc
-	timer  *time.Timer
-	left   time.Duration
-	since  time.Time
-}
-
-func newStopwatch(ctx context.Context, limit time.Duration) (context.Context, *stopwatch) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	return ctx, &stopwatch{
-		cancel: cancel, left: limit, since: time.Now(),
-		timer: time.AfterFunc(limit, func() {
-			cancel(&dtc.Error{Kind: dtc.KindTimeout, Err: errors.New("no answer in time")})
-		}),
-	}
-}
-
-func (s *stopwatch) pause() {
-	s.timer.Stop()
-	s.left -= time.Since(s.since)
-}
-
-func (s *stopwatch) resume() {
-	s.since = time.Now()
-	s.timer.Reset(max(s.left, 0))
-}
-
-func (s *stopwatch) end() {
-	s.timer.Stop()
-	s.cancel(nil)
-}
-
-// Of what begins with a connection and a handshake, so much at once, and for
-// so long: who has not answered by then is waiting for, and costs nothing.
-const (
-	maxStarting = 256
-	startTime   = 100 * time.Millisecond
-)
-
-// starts limits how many hosts are being connected to at once. A host counts
-// until it is done or for startTime, so that a hundred dead ones do not keep
-// the others from being asked.
-type starts struct {
-	slots chan struct{}
-}
-
-func newStarts(n int) *starts { return &starts{slots: make(chan struct{}, n)} }
-
-// begin waits for a slot, and returns how to give it back.
-func (s *starts) begin(ctx context.Context) (done func()) {
-	select {
-	case s.slots <- struct{}{}:
-	case <-ctx.Done():
-		return func() {}
-	}
-	release := sync.OnceFunc(func() { <-s.slots })
-	timer := time.AfterFunc(startTime, release)
-	return func() {
-		timer.Stop()
-		release()
-	}
 }

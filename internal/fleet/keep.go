@@ -77,9 +77,8 @@ func (f *Fleet) Keep(ctx context.Context, h Host, k Keeper) {
 }
 
 func (f *Fleet) contact(ctx context.Context, c *wire.Client) (dtc.Info, error) {
-	defer f.starts.begin(ctx)()
-	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
-	defer cancel()
+	ctx, _, end := f.begin(ctx, infoTimeout)
+	defer end()
 	return c.Info(ctx)
 }
 

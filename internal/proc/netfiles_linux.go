@@ -161,45 +161,68 @@ func SocketType(kind uint8) string {
 	return unknownType
 }
 
-// etherName names the protocols of linux/if_ether.h that are still in use, as
-// lsof does in seven letters at most.
+// etherName names the protocols of linux/if_ether.h as lsof does, in seven
+// letters at most.
 func etherName(protocol uint64) string {
-	switch protocol {
-	case 0x0001:
-		return "802.3"
-	case 0x0003:
-		return "ALL"
-	case 0x0004:
-		return "802.2"
-	case 0x0060:
-		return "LOOP"
-	case 0x0800:
-		return "IP"
-	case 0x0806:
-		return "ARP"
-	case 0x8035:
-		return "RARP"
-	case 0x8100:
-		return "8021Q"
-	case 0x8137:
-		return "IPX"
-	case 0x86dd:
-		return "IPV6"
-	case 0x8809:
-		return "SLOW"
-	case 0x8847:
-		return "MPLS_UC"
-	case 0x8848:
-		return "MPLS_MC"
-	case 0x8863:
-		return "PPP_DIS"
-	case 0x8864:
-		return "PPP_SES"
-	case 0x88a2:
-		return "AOE"
-	case 0x88ca:
-		return "TIPC"
-	default:
-		return strconv.FormatUint(protocol, 10)
+	names := [...]struct {
+		protocol uint64
+		name     string
+	}{
+		{0x0001, "802.3"},
+		{0x0002, "AX25"},
+		{0x0003, "ALL"},
+		{0x0004, "802.2"},
+		{0x0005, "SNAP"},
+		{0x0006, "DDCMP"},
+		{0x0007, "WAN_PPP"},
+		{0x0008, "PPP MP"},
+		{0x0009, "LCLTALK"},
+		{0x0010, "PPPTALK"},
+		{0x0011, "802.2"},
+		{0x0015, "MOBITEX"},
+		{0x0016, "CONTROL"},
+		{0x0017, "IRDA"},
+		{0x0018, "ECONET"},
+		{0x0019, "HDLC"},
+		{0x001a, "ARCNET"},
+		{0x0060, "LOOP"},
+		{0x0200, "PUP"},
+		{0x0201, "PUPAT"},
+		{0x0800, "IP"},
+		{0x0805, "X25"},
+		{0x0806, "ARP"},
+		{0x08ff, "BPQ"},
+		{0x0a00, "I3EPUP"},
+		{0x0a01, "I3EPUPA"},
+		{0x6000, "DEC"},
+		{0x6001, "DNA_DL"},
+		{0x6002, "DNA_RC"},
+		{0x6003, "DNA_RT"},
+		{0x6004, "LAT"},
+		{0x6005, "DIAG"},
+		{0x6006, "CUST"},
+		{0x6007, "SCA"},
+		{0x8035, "RARP"},
+		{0x809b, "ATALK"},
+		{0x80f3, "AARP"},
+		{0x8100, "8021Q"},
+		{0x8137, "IPX"},
+		{0x86dd, "IPV6"},
+		{0x8809, "SLOW"},
+		{0x883e, "WCCP"},
+		{0x8847, "MPLS_UC"},
+		{0x8848, "MPLS_MC"},
+		{0x884c, "ATMMPOA"},
+		{0x8863, "PPP_DIS"},
+		{0x8864, "PPP_SES"},
+		{0x8884, "ATMFATE"},
+		{0x88a2, "AOE"},
+		{0x88ca, "TIPC"},
 	}
+	for _, n := range names {
+		if n.protocol == protocol {
+			return n.name
+		}
+	}
+	return strconv.FormatUint(protocol, 10)
 }

@@ -2,8 +2,9 @@ package proc
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
-	"maps"
+	"io/fs"
 	"math"
 	"net/netip"
 	"os"
@@ -64,13 +65,14 @@ func TestMapping(t *testing.T) {
 		"7f01-7f02 rw-p 00000000 fe:00 99999999999999999999999 /x":                         "",
 		"7f01-7f02 rw-p 00000000 fe:00 77                          (deleted)":              "{254 0 77} (deleted) false 7f01-7f02",
 	} {
-		m, rest, ok := ParseMapping([]byte(line + "\nrest"))
 		got := ""
-		if ok {
-			got = fmt.Sprintf("%v %s %v %s", m.File, m.Path, m.Deleted, m.Range)
+		if l, ok := splitMaps([]byte(line)); ok {
+			if m, ok := l.Mapped(); ok {
+				got = fmt.Sprintf("%v %s %v %s", m.ID, m.Path, m.Deleted, l.Addresses)
+			}
 		}
-		if got != want || string(rest) != "rest" {
-			t.Errorf("%q:\n got %q, rest %q\nwant %q", line, got, rest, want)
+		if got != want {
+			t.Errorf("%q:\n got %q\nwant %q", line, got, want)
 		}
 	}
 }
@@ -88,21 +90,45 @@ func TestFDInfo(t *testing.T) {
 }
 
 func TestLocks(t *testing.T) {
-	got := make(map[Lock]byte)
-	ParseLocks([]byte(`1: POSIX  ADVISORY  WRITE 812 fe:00:101 0 9
+	f := testTree(t, map[string]string{"locks": `1: POSIX  ADVISORY  WRITE 812 fe:00:101 0 9
 2: FLOCK  ADVISORY  READ 812 fe:00:102 0 EOF
 2: -> FLOCK  ADVISORY  WRITE 813 fe:00:102 0 EOF
 3: OFDLCK ADVISORY  WRITE -1 fe:00:103 0 EOF
 4: POSIX  ADVISORY  READ 814 103:0a:104 5 EOF
 5: LEASE  ACTIVE    READ 815 fe:00:105 0 EOF
 6: nonsense
-7: POSIX  ADVISORY  WRITE 812 fe:00:106 0 EOF`), got)
-	file := func(inode uint64) FileID { return FileID{Major: 254, Inode: inode} }
-	want := map[Lock]byte{
-		{812, file(101)}: 'w', {812, file(102)}: 'R', {814, FileID{259, 10, 104}}: 'r', {815, file(105)}: 'R', {812, file(106)}: 'W',
+7: POSIX  ADVISORY  WRITE 812 fe:00:106 0 2147483647
+8: POSIX  ADVISORY  READ 816 fe:00:107 0 9
+9: POSIX  ADVISORY  WRITE 816 fe:00:107 10 19
+10: POSIX  ADVISORY  READ 816 fe:00:107 20 29
+11: POSIX  ADVISORY  READ 816 fe:00:108 20 29`})
+	locks, err := f.Locks()
+	if err != nil || locks.Many {
+		t.Error(locks.Many, err)
 	}
-	if !maps.Equal(got, want) {
-		t.Errorf("got %v\nwant %v", got, want)
+	file := func(inode uint64) FileID { return FileID{Major: 254, Inode: inode} }
+	want := []heldLock{
+		{file(101), 812, 'w'},
+		{file(102), 812, 'R'},
+		{file(106), 812, 'W'},
+		{FileID{259, 10, 104}, 814, 'r'},
+		{file(105), 815, 'R'},
+		{file(107), 816, 'w'},
+		{file(108), 816, 'r'},
+	}
+	if !slices.Equal(locks.held, want) {
+		t.Errorf("got %v\nwant %v", locks.held, want)
+	}
+	for _, lock := range want {
+		if got := locks.Process(int(lock.pid)).On(lock.file); got != lock.char {
+			t.Errorf("%v: got %q", lock, got)
+		}
+	}
+	if locks.Process(812).On(file(105)) != 0 || len(locks.Process(813)) != 0 || len(locks.Process(1)) != 0 {
+		t.Error("a lock that nobody has")
+	}
+	if _, err := testTree(t, nil).Locks(); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
 	}
 }
 
@@ -137,11 +163,11 @@ func TestSocketFiles(t *testing.T) {
 			"00000000e1b63ccd 3      3    0003   0     1 0      0      46\n" +
 			"00000000e1b63ccd 3      99   88cc   0     1 0      0      47\n",
 	})
-	table := f.Sockets()
+	table := f.IndexSockets()
 	for inode, want := range map[uint64]string{
 		1667: "TCP false 10 127.0.0.1:2024 0.0.0.0:0 LISTEN",
 		2667: "UDP false 10 127.0.0.1:2024 0.0.0.0:0 ",
-		99:   "UDP false 1 127.0.0.1:34754 127.0.0.2:35953 ",
+		99:   "TCP false 1 127.0.0.1:34754 127.0.0.2:35953 ESTABLISHED", // the first of two counts
 		55:   "TCP true 1 [::1]:47612 [::ffff:127.0.0.1]:35953 ESTABLISHED",
 		0:    "",
 		1:    "",
@@ -158,7 +184,7 @@ func TestSocketFiles(t *testing.T) {
 		1663: "1 1 00000000ef730b7d ", 1664: "1 10 00000000ef730b7e /run/a path: x", 1665: "2 7 00000000ef730b7f @abs tract",
 	} {
 		s, ok := table.Unix(inode)
-		if got := fmt.Sprintf("%d %d %s %s", s.Type, s.State, s.Address, s.Path); !ok || got != want {
+		if got := fmt.Sprintf("%d %d %s %s", s.Type, s.State, table.AppendUnixAddress(nil, inode), s.Path); !ok || got != want {
 			t.Errorf("socket %d: got %q, want %q", inode, got, want)
 		}
 	}
@@ -175,51 +201,6 @@ func TestSocketFiles(t *testing.T) {
 	}
 	if err := table.Err(); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestUnixDiag(t *testing.T) {
-	for raw, want := range map[string]string{
-		"/run/x\x00":    "/run/x",
-		"\x00abs\x00\n": "@abs@\n",
-		"":              "",
-		"\x00":          "@",
-	} {
-		if got := string(socketName([]byte(raw))); got != want {
-			t.Errorf("%q: got %q, want %q", raw, got, want)
-		}
-	}
-}
-
-// TestSocketTablesAgree compares what the kernel says over netlink with its text
-// files.
-func TestSocketTablesAgree(t *testing.T) {
-	diag, err := Default.dial()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer diag.close()
-	for protocol, files := range map[uint8][]string{6: {"tcp", "tcp6"}, 17: {"udp", "udp6"}} {
-		var told, read map[uint64]InetSocket
-		for range 20 { // sockets come and go
-			told, read = make(map[uint64]InetSocket), make(map[uint64]InetSocket)
-			if err := diag.inet(protocol, func(inode uint64, s InetSocket) { told[inode] = s }); err != nil {
-				t.Fatal(err)
-			}
-			for _, name := range files {
-				data, err := os.ReadFile("/proc/net/" + name)
-				if err != nil {
-					t.Fatal(err)
-				}
-				parseInetSockets(data, func(inode uint64, s InetSocket) { read[inode] = s })
-			}
-			if maps.Equal(told, read) {
-				break
-			}
-		}
-		if !maps.Equal(told, read) {
-			t.Errorf("protocol %d: told %v\nread %v", protocol, told, read)
-		}
 	}
 }
 
@@ -304,14 +285,15 @@ func FuzzStatus(f *testing.F) {
 }
 
 func FuzzMappings(f *testing.F) {
-	f.Add([]byte("7f01-7f02 r-xp 00000000 fe:00 12345 /usr/lib/x.so (deleted)\n7f01-7f02 - 0 0:0 0\n"))
+	f.Add([]byte("7f01-7f02 r-xp 00000000 fe:00 12345 /usr/lib/x.so (deleted)"))
+	f.Add([]byte("7f01-7f02 - 0 0:0 0"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		for len(data) > 0 {
-			m, rest, ok := ParseMapping(data)
-			if len(rest) >= len(data) || ok && (len(m.Path) == 0 || bytes.Contains(m.Path, []byte("\n"))) {
-				t.Fatalf("%q: %+v, rest %q", data, m, rest)
-			}
-			data = rest
+		line, ok := splitMaps(data)
+		if !ok {
+			return
+		}
+		if m, ok := line.Mapped(); ok && (len(m.Path) == 0 || m.ID == FileID{}) {
+			t.Errorf("%q: %+v", data, m)
 		}
 	})
 }
@@ -328,14 +310,12 @@ func FuzzFDInfo(f *testing.F) {
 }
 
 func FuzzLocks(f *testing.F) {
-	f.Add([]byte("1: POSIX ADVISORY WRITE 812 fe:00:101 0 EOF\n1: -> POSIX ADVISORY READ 1 0:0:0 0 0\n"))
+	f.Add([]byte("1: POSIX ADVISORY WRITE 812 fe:00:101 0 EOF"))
+	f.Add([]byte("1: -> POSIX ADVISORY READ 1 0:0:0 0 0"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		locks := make(map[Lock]byte)
-		ParseLocks(data, locks)
-		for lock, char := range locks {
-			if !strings.ContainsRune("rwRW", rune(char)) {
-				t.Errorf("%v: %q", lock, char)
-			}
+		lock, ok := parseLock(data)
+		if ok && (!strings.ContainsRune("rwRW", rune(lock.char)) || lock.pid < 0) {
+			t.Errorf("%q: %v", data, lock)
 		}
 	})
 }
@@ -354,18 +334,6 @@ func FuzzSocketFiles(f *testing.F) {
 		parseRawSockets(data, "raw", func(uint64, OtherSocket) {})
 		parseNetlinkSockets(data, func(uint64, OtherSocket) {})
 		parsePacketSockets(data, func(uint64, OtherSocket) {})
-	})
-}
-
-func FuzzSockDiag(f *testing.F) {
-	f.Add([]byte("\x10\x00\x00\x00\x03\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"))
-	f.Add(append([]byte("\x58\x00\x00\x00\x14\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x0a"), make([]byte, 70)...))
-	f.Fuzz(func(_ *testing.T, data []byte) {
-		d := new(sockDiag)
-		_, _ = d.messages(data, func(msg []byte) {
-			parseInetDiag(msg)
-			parseUnixDiag(msg)
-		})
 	})
 }
 

@@ -18,28 +18,35 @@ const maxFile = 64 << 20
 // process is of that process, even if the pid is given to another meanwhile. It
 // is not safe for concurrent use.
 type Scanner struct {
-	root int // descriptor of the file system's directory
+	fs   FS
+	root int // descriptor of the file system's directory, -1 if it is not open
 	dir  int // of the process entered, -1 for none
 
 	path []byte // of one system call, ends in NUL
 	buf  []byte // what Read returned
-	link []byte // what Readlink returned
-	ents []byte // raw directory entries
+	link []byte // what Readlink returned; nil until it is called
+	ents []byte // raw directory entries; nil until there are some
 }
 
 // Scan opens the file system for reading.
 func (f FS) Scan() (*Scanner, error) {
-	root, err := unix.Open(string(f), unix.O_DIRECTORY|unix.O_PATH|unix.O_CLOEXEC, 0)
+	s := NewScanner(f)
+	return s, s.Open()
+}
+
+// NewScanner returns a scanner that is not open yet.
+func NewScanner(f FS) *Scanner {
+	return &Scanner{fs: f, root: -1, dir: -1, path: make([]byte, 0, 64), buf: make([]byte, 8<<10)}
+}
+
+// Open opens the file system, for the first time or again after Close.
+func (s *Scanner) Open() error {
+	root, err := unix.Open(string(s.fs), unix.O_DIRECTORY|unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: string(f), Err: err}
+		return &fs.PathError{Op: "open", Path: string(s.fs), Err: err}
 	}
-	return &Scanner{
-		root: root, dir: -1,
-		path: make([]byte, 0, 64),
-		buf:  make([]byte, 8<<10),
-		link: make([]byte, unix.PathMax),
-		ents: make([]byte, 32<<10),
-	}, nil
+	s.root = root
+	return nil
 }
 
 // Close closes what the scanner holds open. It may be called twice.
@@ -156,6 +163,9 @@ func (s *Scanner) read(dir int, name string, limit int, last end) ([]byte, error
 // Readlink returns what a link of the process entered says. It is valid until
 // the next call of a method.
 func (s *Scanner) Readlink(name string) ([]byte, error) {
+	if s.link == nil {
+		s.link = make([]byte, unix.PathMax)
+	}
 	n, err := readlinkat(s.dir, s.cpath(name), s.link)
 	if err != nil {
 		return nil, err
@@ -188,6 +198,9 @@ func (s *Scanner) numbers(dir int, name string, into []int) ([]int, error) {
 		return into, err
 	}
 	defer func() { _ = unix.Close(fd) }()
+	if s.ents == nil {
+		s.ents = make([]byte, 32<<10)
+	}
 	for {
 		n, err := unix.Getdents(fd, s.ents)
 		if err != nil {

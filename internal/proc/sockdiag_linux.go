@@ -6,68 +6,97 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
 
 // The kernel's socket tables over netlink: sock_diag(7).
 
-// Sizes of the structures of linux/netlink.h, linux/inet_diag.h and
-// linux/unix_diag.h, and offsets in them.
+// Sizes of the structures of linux/inet_diag.h and linux/unix_diag.h, and
+// offsets in them.
 const (
-	nlHeader     = 16
-	inetRequest  = 56
-	inetMessage  = 72
-	inetSport    = 4
-	inetDport    = 6
-	inetSrc      = 8
-	inetDst      = 24
-	inetInode    = 68
-	unixRequest  = 24
-	unixMessage  = 16
-	unixAttrName = 0
+	tcpDiag       = 18 // TCPDIAG_GETSOCK, the old question: struct inet_diag_req
+	tcpRequest    = 60
+	tcpStates     = 52
+	inetRequest   = 56 // struct inet_diag_req_v2
+	inetStates    = 4
+	inetMessage   = 72
+	inetSport     = 4
+	inetDport     = 6
+	inetSrc       = 8
+	inetDst       = 24
+	inetInterface = 40
+	inetRqueue    = 56
+	inetWqueue    = 60
+	inetUID       = 64
+	inetInode     = 68
+	inetV6Only    = 11 // attribute
+	unixRequest   = 24
+	unixMessage   = 16
+	unixAttrName  = 0
 )
 
-type sockDiag struct {
-	fd  int
-	seq uint32
-	buf []byte
+// States of struct inet_diag_req_v2, a bit each: see TCP_ in net/tcp_states.h.
+const (
+	allStates = 1<<12 - 1
+
+	// Those of a half-open and a dead connection have no descriptor.
+	openStates = allStates &^ (1 << 6)
+)
+
+// NetSocket is what ss(8) prints of a socket of TCP or UDP.
+type NetSocket struct {
+	InetSocket
+
+	Inode        uint64 // 0 of one that belongs to no file (any more)
+	UID          uint32
+	ReceiveQueue uint32 // bytes; of a listener the connections that wait
+	SendQueue    uint32 // bytes; of a listener how many may wait
+	Interface    uint32 // number of the one that it is bound to, 0 for any
+	V6Only       bool   // told only of sockets that listen or have no peer
 }
 
-// dial connects to the kernel, if f is its own file system.
-func (f FS) dial() (*sockDiag, error) {
-	if f != Default {
-		return nil, fmt.Errorf("ask for sockets: %s is not of this kernel", f)
+// EachSocket passes the sockets of TCP or UDP of our network namespace to put,
+// whatever their state. Those of one family come in the order in which ss(8)
+// lists them. An error of put ends it. Where the kernel has no sock_diag(7) its
+// text files are read, which do not tell the interface. Before the list begins,
+// and begins anew because the kernel lost a part of it, start is called.
+func (f FS) EachSocket(p Protocol, start func(), put func(*NetSocket) error) error {
+	answered := false
+	err := f.ask(unix.NETLINK_SOCK_DIAG, func(n *netlink) error {
+		start()
+		return n.inet(p, allStates, func(s *NetSocket) error {
+			answered = true
+			return put(s)
+		})
+	})
+	if err == nil || answered {
+		return err
 	}
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
-	if err != nil {
-		return nil, os.NewSyscallError("socket", err)
+	start()
+	if fileErr := f.eachSocketOfFiles(p, put); fileErr != nil {
+		return fmt.Errorf("%w (and %w)", fileErr, err)
 	}
-	wait := unix.Timeval{Sec: 2} // it answers at once or never
-	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait); err != nil {
-		return nil, errors.Join(os.NewSyscallError("setsockopt", err), unix.Close(fd))
-	}
-	return &sockDiag{fd: fd, buf: make([]byte, 64<<10)}, nil
+	return nil
 }
 
-func (d *sockDiag) close() { _ = unix.Close(d.fd) }
-
-// inet passes the sockets of one protocol and both families to put that belong
-// to a file.
-func (d *sockDiag) inet(protocol uint8, put func(inode uint64, s InetSocket)) error {
+// inet passes the sockets of one protocol and both families to put that are in
+// one of the states. About TCP the kernel can be asked for both at once, which
+// costs half: most of it is the walk through a table that is nearly empty.
+func (n *netlink) inet(p Protocol, states uint32, put func(*NetSocket) error) error {
+	if p == TCP {
+		var req [tcpRequest]byte
+		binary.NativeEndian.PutUint32(req[tcpStates:], states)
+		err := n.sockets(question{kind: tcpDiag, flags: unix.NLM_F_DUMP, body: req[:]}, p, put)
+		if !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINVAL) {
+			return err
+		}
+	}
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
 		var req [inetRequest]byte
-		req[0], req[1] = family, protocol
-		// All states but that of a half-open and a dead connection: those have
-		// no descriptor.
-		const timeWait, newSynRecv = 6, 12
-		binary.NativeEndian.PutUint32(req[4:], (1<<12-1)&^(1<<timeWait|1<<newSynRecv))
-		err := d.dump(req[:], func(msg []byte) {
-			if inode, s, ok := parseInetDiag(msg); ok {
-				put(inode, s)
-			}
-		})
+		req[0], req[1] = family, p.number()
+		binary.NativeEndian.PutUint32(req[inetStates:], states)
+		err := n.sockets(question{kind: unix.SOCK_DIAG_BY_FAMILY, flags: unix.NLM_F_DUMP, body: req[:]}, p, put)
 		if err != nil {
 			return err
 		}
@@ -75,40 +104,66 @@ func (d *sockDiag) inet(protocol uint8, put func(inode uint64, s InetSocket)) er
 	return nil
 }
 
-// parseInetDiag reads struct inet_diag_msg.
-func parseInetDiag(msg []byte) (inode uint64, s InetSocket, ok bool) {
+// sockets passes the sockets of an answer to put.
+func (n *netlink) sockets(q question, p Protocol, put func(*NetSocket) error) error {
+	var s NetSocket
+	return n.each(q, func(msg []byte) error {
+		if !s.parse(msg) {
+			return nil
+		}
+		s.Protocol = p
+		return put(&s)
+	})
+}
+
+// parse reads struct inet_diag_msg and its attributes.
+func (s *NetSocket) parse(msg []byte) (ok bool) {
 	if len(msg) < inetMessage {
-		return 0, s, false
+		return false
 	}
-	inode = uint64(binary.NativeEndian.Uint32(msg[inetInode:]))
+	*s = NetSocket{
+		Inode:        uint64(binary.NativeEndian.Uint32(msg[inetInode:])),
+		UID:          binary.NativeEndian.Uint32(msg[inetUID:]),
+		ReceiveQueue: binary.NativeEndian.Uint32(msg[inetRqueue:]),
+		SendQueue:    binary.NativeEndian.Uint32(msg[inetWqueue:]),
+		Interface:    binary.NativeEndian.Uint32(msg[inetInterface:]),
+	}
 	sport, dport := binary.BigEndian.Uint16(msg[inetSport:]), binary.BigEndian.Uint16(msg[inetDport:])
 	s.State = msg[1]
 	switch msg[0] {
 	case unix.AF_INET:
 		s.Local = netip.AddrPortFrom(netip.AddrFrom4([4]byte(msg[inetSrc:])), sport)
 		s.Remote = netip.AddrPortFrom(netip.AddrFrom4([4]byte(msg[inetDst:])), dport)
+		return true
 	case unix.AF_INET6:
 		s.IPv6 = true
 		s.Local = netip.AddrPortFrom(netip.AddrFrom16([16]byte(msg[inetSrc:])), sport)
 		s.Remote = netip.AddrPortFrom(netip.AddrFrom16([16]byte(msg[inetDst:])), dport)
+		for kind, value := range attributes(msg[inetMessage:]) {
+			if kind == inetV6Only {
+				s.V6Only = attrU8(value) != 0
+			}
+		}
+		return true
 	default:
-		return 0, s, false
+		return false
 	}
-	return inode, s, inode != 0
 }
 
 // unix passes the sockets of unix(7) to put, without their addresses in the
 // kernel.
-func (d *sockDiag) unix(put func(inode uint64, s UnixSocket)) error {
+func (n *netlink) unix(put func(inode uint64, s UnixSocket)) error {
 	var req [unixRequest]byte
 	req[0] = unix.AF_UNIX
 	const showName = 1
 	binary.NativeEndian.PutUint32(req[4:], 1<<32-1)
 	binary.NativeEndian.PutUint32(req[12:], showName)
-	return d.dump(req[:], func(msg []byte) {
+	q := question{kind: unix.SOCK_DIAG_BY_FAMILY, flags: unix.NLM_F_DUMP, body: req[:]}
+	return n.each(q, func(msg []byte) error {
 		if inode, s, ok := parseUnixDiag(msg); ok {
 			put(inode, s)
 		}
+		return nil
 	})
 }
 
@@ -119,16 +174,10 @@ func parseUnixDiag(msg []byte) (inode uint64, s UnixSocket, ok bool) {
 	}
 	s.Type, s.State = msg[1], msg[2]
 	inode = uint64(binary.NativeEndian.Uint32(msg[4:]))
-	const attrHeader = 4
-	for attrs := msg[unixMessage:]; len(attrs) >= attrHeader; {
-		length := int(binary.NativeEndian.Uint16(attrs))
-		if length < attrHeader || length > len(attrs) {
-			break
+	for kind, value := range attributes(msg[unixMessage:]) {
+		if kind == unixAttrName {
+			s.Path = socketName(value)
 		}
-		if kind := binary.NativeEndian.Uint16(attrs[2:]); kind == unixAttrName {
-			s.Path = socketName(attrs[attrHeader:length])
-		}
-		attrs = attrs[min(len(attrs), (length+3)&^3):]
 	}
 	return inode, s, true
 }
@@ -141,66 +190,4 @@ func socketName(raw []byte) []byte {
 		return bytes.Clone(path)
 	}
 	return bytes.ReplaceAll(raw, []byte{0}, []byte("@"))
-}
-
-// dump sends a request for a whole table and passes each message of the answer
-// to each. The message is valid during the call.
-func (d *sockDiag) dump(request []byte, each func(msg []byte)) error {
-	d.seq++
-	msg := make([]byte, nlHeader, nlHeader+len(request))
-	binary.NativeEndian.PutUint32(msg, uint32(nlHeader+len(request)))
-	binary.NativeEndian.PutUint16(msg[4:], unix.SOCK_DIAG_BY_FAMILY)
-	binary.NativeEndian.PutUint16(msg[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
-	binary.NativeEndian.PutUint32(msg[8:], d.seq)
-	msg = append(msg, request...)
-	if err := unix.Sendto(d.fd, msg, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return os.NewSyscallError("sendto", err)
-	}
-	for {
-		n, _, flags, from, err := unix.Recvmsg(d.fd, d.buf, nil, 0)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if err != nil {
-			return os.NewSyscallError("recvmsg", err)
-		}
-		if kernel, ok := from.(*unix.SockaddrNetlink); !ok || kernel.Pid != 0 || flags&unix.MSG_TRUNC != 0 {
-			return errors.New("ask for sockets: an answer that is not the kernel's")
-		}
-		if done, err := d.messages(d.buf[:n], each); done || err != nil {
-			return err
-		}
-	}
-}
-
-// messages passes on what one datagram holds, and says whether it was the last.
-func (d *sockDiag) messages(data []byte, each func(msg []byte)) (done bool, err error) {
-	for len(data) >= nlHeader {
-		length := int(binary.NativeEndian.Uint32(data))
-		if length < nlHeader || length > len(data) {
-			return false, errors.New("ask for sockets: a malformed answer")
-		}
-		body := data[nlHeader:length]
-		if seq := binary.NativeEndian.Uint32(data[8:]); seq == d.seq {
-			switch binary.NativeEndian.Uint16(data[4:]) {
-			case unix.NLMSG_DONE, unix.NLMSG_ERROR:
-				return true, diagError(body)
-			default:
-				each(body)
-			}
-		}
-		data = data[min(len(data), (length+3)&^3):]
-	}
-	return false, nil
-}
-
-// diagError is the error at the beginning of the last message of an answer.
-func diagError(body []byte) error {
-	if len(body) < 4 {
-		return errors.New("ask for sockets: a malformed answer")
-	}
-	if code := int32(binary.NativeEndian.Uint32(body)); code != 0 {
-		return fmt.Errorf("ask for sockets: %w", unix.Errno(-code))
-	}
-	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+
+	"golang.org/x/sys/unix"
 )
 
 // Protocol is that of an internet socket.
@@ -26,6 +28,30 @@ func (p Protocol) String() string {
 		return "UDP"
 	default:
 		return "UDPLITE"
+	}
+}
+
+// number is the protocol's in the internet's headers (IPPROTO_).
+func (p Protocol) number() uint8 {
+	switch p {
+	case TCP:
+		return unix.IPPROTO_TCP
+	case UDP:
+		return unix.IPPROTO_UDP
+	default:
+		return unix.IPPROTO_UDPLITE
+	}
+}
+
+// files are the protocol's in /proc/net, of IPv4 and IPv6.
+func (p Protocol) files() [2]string {
+	switch p {
+	case TCP:
+		return [2]string{"tcp", "tcp6"}
+	case UDP:
+		return [2]string{"udp", "udp6"}
+	default:
+		return [2]string{"udplite", "udplite6"}
 	}
 }
 
@@ -118,36 +144,29 @@ func (t *SocketTable) Other(inode uint64) (OtherSocket, bool) {
 // loadInet asks the kernel for all sockets at once, which is several times
 // faster than its text files; where it refuses, those are read.
 func (t *SocketTable) loadInet() {
-	diag, err := t.fs.dial()
-	if err == nil {
-		defer diag.close()
-	}
-	for _, p := range []struct {
-		protocol Protocol
-		number   uint8 // IPPROTO_
-		files    [2]string
-	}{
-		{TCP, 6, [2]string{"tcp", "tcp6"}},
-		{UDP, 17, [2]string{"udp", "udp6"}},
-	} {
-		if err == nil && diag.inet(p.number, func(inode uint64, s InetSocket) {
-			s.Protocol = p.protocol
-			t.inet[inode] = s
-		}) == nil {
-			continue
+	for _, p := range []Protocol{TCP, UDP} {
+		err := t.fs.ask(unix.NETLINK_SOCK_DIAG, func(n *netlink) error {
+			return n.inet(p, openStates, func(s *NetSocket) error {
+				if s.Inode != 0 {
+					t.inet[s.Inode] = s.InetSocket
+				}
+				return nil
+			})
+		})
+		if err != nil {
+			t.loadInetFiles(p)
 		}
-		t.loadInetFile(p.files[0], p.protocol)
-		t.loadInetFile(p.files[1], p.protocol)
 	}
-	t.loadInetFile("udplite", UDPLite)
-	t.loadInetFile("udplite6", UDPLite)
+	t.loadInetFiles(UDPLite)
 }
 
-func (t *SocketTable) loadInetFile(name string, protocol Protocol) {
-	parseInetSockets(t.read(name), func(inode uint64, s InetSocket) {
-		s.Protocol = protocol
-		t.inet[inode] = s
-	})
+func (t *SocketTable) loadInetFiles(p Protocol) {
+	for _, name := range p.files() {
+		parseInetSockets(t.read(name), func(inode uint64, s InetSocket) {
+			s.Protocol = p
+			t.inet[inode] = s
+		})
+	}
 }
 
 // loadUnix takes the names from where a hostile one can do no harm, if the
@@ -155,11 +174,9 @@ func (t *SocketTable) loadInetFile(name string, protocol Protocol) {
 // line of another socket.
 func (t *SocketTable) loadUnix() {
 	data := t.read("unix")
-	diag, err := t.fs.dial()
-	if err == nil {
-		defer diag.close()
-		err = diag.unix(func(inode uint64, s UnixSocket) { t.unix[inode] = s })
-	}
+	err := t.fs.ask(unix.NETLINK_SOCK_DIAG, func(n *netlink) error {
+		return n.unix(func(inode uint64, s UnixSocket) { t.unix[inode] = s })
+	})
 	if err != nil {
 		clear(t.unix)
 	}

@@ -51,54 +51,52 @@ func (st *Stat) parseFields(data []byte) error {
 	if len(data) < 2 || data[1] != ' ' {
 		return errStat
 	}
-	st.State, data = data[0], data[2:]
-	const first, start, last = 4, 22, 52
-	field := first
-	for ; field <= last && len(skipSpaces(data)) > 0; field++ {
-		var v int64
-		before := len(skipSpaces(data))
-		if v, data = number(data); len(data) == before {
-			return errStat
-		}
-		st.set(field, v)
-	}
-	if field <= start {
+	st.State = data[0]
+	f := statFields{data[2:], 4}
+	st.PPID = int(f.read(4))
+	st.PGrp = int(f.read(5))
+	st.Session = int(f.read(6))
+	st.TTY = int(f.read(7))
+	st.TPGID = int(f.read(8))
+	st.Flags = uint64(f.read(9))
+	st.UserTicks = uint64(f.read(14))
+	st.SysTicks = uint64(f.read(15))
+	st.Nice = int(f.read(19))
+	st.Threads = int(f.read(20))
+	st.StartTicks = uint64(f.read(22))
+	if f.rest == nil {
 		return errStat
 	}
+	st.VSizeBytes = uint64(f.read(23))
+	st.RSSPages = f.read(24)
+	st.ExitCode = int(f.read(52)) // that kernels before 3.5 do not have
 	return nil
 }
 
-func (st *Stat) set(field int, v int64) {
-	switch field {
-	case 4:
-		st.PPID = int(v)
-	case 5:
-		st.PGrp = int(v)
-	case 6:
-		st.Session = int(v)
-	case 7:
-		st.TTY = int(v)
-	case 8:
-		st.TPGID = int(v)
-	case 9:
-		st.Flags = uint64(v)
-	case 14:
-		st.UserTicks = uint64(v)
-	case 15:
-		st.SysTicks = uint64(v)
-	case 19:
-		st.Nice = int(v)
-	case 20:
-		st.Threads = int(v)
-	case 22:
-		st.StartTicks = uint64(v)
-	case 23:
-		st.VSizeBytes = uint64(v)
-	case 24:
-		st.RSSPages = v
-	case 52:
-		st.ExitCode = int(v)
+// statFields are numbers with spaces between them.
+type statFields struct {
+	rest []byte // nil when one that was asked for was not there
+	next int    // number of the field that rest begins with
+}
+
+// read returns field n, which is not before the last one read, or 0 if it is
+// not there.
+func (f *statFields) read(n int) int64 {
+	rest := skipSpaces(f.rest)
+	for ; f.next < n; f.next++ {
+		i := 0
+		for i < len(rest) && rest[i] > ' ' {
+			i++
+		}
+		rest = skipSpaces(rest[i:])
 	}
+	v, after := number(rest)
+	if len(after) == len(rest) {
+		f.rest = nil
+		return 0
+	}
+	f.rest, f.next = after, n+1
+	return v
 }
 
 // Ended says whether the process has ended: its first thread is a zombie (or

@@ -11,40 +11,36 @@ type Status struct {
 	VMRSSBytes  int64 // exact, unlike field 24 of stat
 }
 
-// Parse fills st from the file's content. Lines that it does not know or that
-// are malformed count for nothing: every kernel has others.
+// Parse fills st from the file's content. Lines that are missing or malformed
+// count for nothing: every kernel has others. They come in the order of the
+// fields, and what a process may write into the file, its name in the first
+// line, has no newline.
 func (st *Status) Parse(data []byte) {
-	*st = Status{}
-	for len(data) > 0 {
-		line := data
-		if end := bytes.IndexByte(data, '\n'); end >= 0 {
-			line, data = data[:end], data[end+1:]
-		} else {
-			data = nil
-		}
-		switch {
-		case len(line) < 8:
-		case line[0] == 'U' && bytes.HasPrefix(line, []byte("Uid:")):
-			_, rest := number(line[len("Uid:"):]) // the real one
-			uid, _ := number(rest)
-			st.UID = uint32(uid)
-		case line[0] == 'V' && line[1] == 'm':
-			st.parseMemory(line)
-		case bytes.HasPrefix(line, []byte("Threads:")):
-			return // what we want comes before, and what follows is long
-		}
-	}
+	data = after(data, "\nUid:")
+	_, rest := number(data) // the real one
+	uid, _ := number(rest)
+	st.UID = uint32(uid)
+	st.VMSizeBytes, data = kibibytes(data, "\nVmSize:")
+	st.VMLckBytes, data = kibibytes(data, "\nVmLck:")
+	st.VMRSSBytes, _ = kibibytes(data, "\nVmRSS:")
 }
 
-func (st *Status) parseMemory(line []byte) {
-	name, rest, _ := bytes.Cut(line, []byte(":"))
-	kib, _ := number(rest)
-	switch string(name) {
-	case "VmSize":
-		st.VMSizeBytes = kib << 10
-	case "VmLck":
-		st.VMLckBytes = kib << 10
-	case "VmRSS":
-		st.VMRSSBytes = kib << 10
+// kibibytes reads the figure of a line, in bytes, and returns what follows; 0
+// and data if there is no such line.
+func kibibytes(data []byte, label string) (size int64, rest []byte) {
+	found := after(data, label)
+	if found == nil {
+		return 0, data
 	}
+	kib, rest := number(found)
+	return kib << 10, rest
+}
+
+// after returns what follows label, nil if it is not there.
+func after(data []byte, label string) []byte {
+	i := bytes.Index(data, []byte(label))
+	if i < 0 {
+		return nil
+	}
+	return data[i+len(label):]
 }

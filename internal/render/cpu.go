@@ -9,7 +9,10 @@ import (
 )
 
 // mpstatAnswer renders as `uptime` and `mpstat -P ALL 1 1`.
-type mpstatAnswer struct{ escape escape }
+type mpstatAnswer struct {
+	escape   escape
+	headless bool // without mpstat's headers, and the empty lines between them
+}
 
 func (a mpstatAnswer) append(b []byte, part *dtc.Report) []byte {
 	c := part.CPU
@@ -18,7 +21,9 @@ func (a mpstatAnswer) append(b []byte, part *dtc.Report) []byte {
 	}
 	now := part.CollectedAt
 	b = appendUptime(b, c, now)
-	b = a.header(b, c, now)
+	if !a.headless {
+		b = a.header(b, c, now)
+	}
 	if len(c.Percent) == 0 {
 		return b
 	}
@@ -26,9 +31,7 @@ func (a mpstatAnswer) append(b []byte, part *dtc.Report) []byte {
 	if s := c.IntervalSeconds; s > 0 && s < 1e9 { // and not NaN
 		before = now.Add(-time.Duration(s * float64(time.Second)))
 	}
-	b = append(b, '\n')
 	b = a.block(b, c.Percent, appendTimeOf(nil, before), appendTimeOf(nil, now))
-	b = append(b, '\n')
 	return a.block(b, c.Percent, []byte("Average:"), []byte("Average:"))
 }
 
@@ -92,10 +95,13 @@ func (a mpstatAnswer) header(b []byte, c *dtc.CPU, now time.Time) []byte {
 	return append(b, " CPU)\n"...)
 }
 
-// block appends one table; title and row stand before its header and its rows.
+// block appends an empty line and one table; title and row stand before its
+// header and its rows.
 func (a mpstatAnswer) block(b []byte, percent []dtc.CPUPercent, title, row []byte) []byte {
-	b = appendLeft(b, title)
-	b = append(b, "  CPU    %usr   %nice    %sys %iowait    %irq   %soft  %steal  %guest  %gnice   %idle\n"...)
+	if !a.headless {
+		b = appendLeft(append(b, '\n'), title)
+		b = append(b, "  CPU    %usr   %nice    %sys %iowait    %irq   %soft  %steal  %guest  %gnice   %idle\n"...)
+	}
 	for i := range percent {
 		p := &percent[i]
 		b = append(appendLeft(b, row), ' ')

@@ -13,88 +13,42 @@ import (
 // value is an empty cell; a text stands there as the host sent it, but for a
 // terminal.
 type csvAnswer struct {
-	status dtc.Status
-	escape escape
+	rows   rows
+	chosen *chosen
+	row    csvRow
 }
 
-func newCSVAnswer(status dtc.Status, opt Options) csvAnswer {
-	a := csvAnswer{status: status, escape: escapeNone}
+func newCSVAnswer(status dtc.Status, opt Options) *csvAnswer {
+	a := &csvAnswer{rows: newRows(status, opt.Fields), chosen: newChosen(emptyRow(status), opt.Fields)}
+	a.row.escape = escapeNone
 	if opt.Terminal && !opt.Raw {
-		a.escape = escapeGo
+		a.row.escape = escapeGo
 	}
 	return a
 }
 
-func (a csvAnswer) append(b []byte, part *dtc.Report) []byte {
-	row := csvRow{b: b, host: part.Host, escape: a.escape}
-	switch a.status {
-	case dtc.StatusProcess:
-		for i := range part.Process {
-			row.begin()
-			processFields(&row, &part.Process[i])
-			row.end()
-		}
-	case dtc.StatusOpenFiles:
-		for i := range part.OpenFiles {
-			row.begin()
-			openFileFields(&row, &part.OpenFiles[i])
-			row.end()
-		}
-	default:
-		a.object(&row, part)
-	}
-	return row.b
+func (a *csvAnswer) append(b []byte, part *dtc.Report) []byte {
+	a.row.b, a.row.host = b, part.Host
+	a.rows.each(part, func(it item) {
+		a.row.cell(a.row.host)
+		a.chosen.fields(it, &a.row)
+		a.row.b = append(a.row.b, "\r\n"...)
+	})
+	b, a.row.b = a.row.b, nil
+	return b
 }
 
-// object appends the row of a status that is an object; cpu has a row for each
-// of its percentages, with the fields of the whole before them.
-func (a csvAnswer) object(row *csvRow, part *dtc.Report) {
-	switch {
-	case a.status == dtc.StatusMemory && part.Memory != nil:
-		row.begin()
-		memoryFields(row, part.Memory)
-		row.end()
-	case a.status == dtc.StatusPlatform && part.Platform != nil:
-		row.begin()
-		platformFields(row, part.Platform)
-		row.end()
-	case a.status == dtc.StatusCPU && part.CPU != nil:
-		for i := range part.CPU.Percent {
-			row.begin()
-			cpuFields(row, part.CPU)
-			percentFields(row, &part.CPU.Percent[i])
-			row.end()
-		}
+// appendCSVHeader appends the names of the columns, nil for all.
+func appendCSVHeader(b []byte, status dtc.Status, fields []string) []byte {
+	if fields == nil {
+		fields = dtc.FieldNames(status)
 	}
-}
-
-// appendCSVHeader appends the names of the columns.
-func appendCSVHeader(b []byte, status dtc.Status) []byte {
-	h := csvHeader{b: append(b, "host"...)}
-	switch status {
-	case dtc.StatusProcess:
-		processFields(&h, &dtc.Process{})
-	case dtc.StatusOpenFiles:
-		openFileFields(&h, &dtc.OpenFile{})
-	case dtc.StatusMemory:
-		memoryFields(&h, &dtc.Memory{})
-	case dtc.StatusPlatform:
-		platformFields(&h, &dtc.Platform{})
-	case dtc.StatusCPU:
-		cpuFields(&h, &dtc.CPU{})
-		percentFields(&h, &dtc.CPUPercent{})
+	b = append(b, "host"...)
+	for _, name := range fields {
+		b = append(append(b, ','), name...)
 	}
-	return append(h.b, "\r\n"...)
+	return append(b, "\r\n"...)
 }
-
-// csvHeader appends the names of the fields that it is given.
-type csvHeader struct{ b []byte }
-
-func (h *csvHeader) text(name, _ string)             { h.name(name) }
-func (h *csvHeader) integer(name string, _ int64)    { h.name(name) }
-func (h *csvHeader) number(name string, _ float64)   { h.name(name) }
-func (h *csvHeader) moment(name string, _ time.Time) { h.name(name) }
-func (h *csvHeader) name(name string)                { h.b = append(append(h.b, ','), name...) }
 
 // csvRow appends the values of the fields that it is given.
 type csvRow struct {
@@ -103,34 +57,54 @@ type csvRow struct {
 	escape escape
 }
 
-func (r *csvRow) begin() { r.cell(r.host) }
-
-func (r *csvRow) end() { r.b = append(r.b, "\r\n"...) }
-
-func (r *csvRow) text(_, value string) {
+func (r *csvRow) Text(_, value string) {
 	r.b = append(r.b, ',')
 	r.cell(value)
 }
 
-func (r *csvRow) integer(_ string, value int64) {
+func (r *csvRow) Integer(_ string, value int64) {
 	r.b = append(r.b, ',')
 	if value >= 0 {
 		r.b = strconv.AppendInt(r.b, value, 10)
 	}
 }
 
-func (r *csvRow) number(_ string, value float64) {
+func (r *csvRow) Number(_ string, value float64) {
 	r.b = append(r.b, ',')
 	if !math.IsNaN(value) && !math.IsInf(value, 0) {
 		r.b = appendNumber(r.b, value)
 	}
 }
 
-func (r *csvRow) moment(_ string, value time.Time) {
+func (r *csvRow) Time(_ string, value time.Time) {
 	r.b = append(r.b, ',')
 	if value = value.UTC(); known(value) {
 		r.b = value.AppendFormat(r.b, time.RFC3339Nano)
 	}
+}
+
+// Owners puts the processes of a socket into one cell, as ss lists them.
+func (r *csvRow) Owners(_ string, value []dtc.SocketOwner) {
+	r.b = append(r.b, ',')
+	if len(value) > 0 {
+		r.cell(string(appendOwners(nil, value)))
+	}
+}
+
+// appendOwners appends the processes of a socket as ss does within users:().
+func appendOwners(b []byte, owners []dtc.SocketOwner) []byte {
+	for i, o := range owners {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(append(append(b, `("`...), o.Name...), `",pid=`...)
+		b = strconv.AppendInt(b, int64(o.PID), 10)
+		if o.FD >= 0 {
+			b = strconv.AppendInt(append(b, ",fd="...), int64(o.FD), 10)
+		}
+		b = append(b, ')')
+	}
+	return b
 }
 
 // cell appends a text, quoted where RFC 4180 wants it.

@@ -110,6 +110,13 @@ func TestFieldsOfJSON(t *testing.T) {
 			"swap_total_bytes swap_used_bytes swap_free_bytes",
 		dtc.StatusCPU:      "model logical_cores physical_cores load1 load5 load15 interval_seconds percent",
 		dtc.StatusPlatform: "hostname os platform platform_version kernel kernel_version arch boot_time uptime_seconds virtualization",
+		dtc.StatusDisk:     "filesystem type total_bytes used_bytes available_bytes used_percent mounted_on total_inodes used_inodes free_inodes",
+		dtc.StatusInterfaces: "index name lower flags mtu_bytes qdisc master state mode group queue_length link_type address broadcast rest " +
+			"alternative_names alias xdp xdp_programs rx_bytes rx_packets rx_errors rx_dropped rx_missed rx_multicast rx_compressed " +
+			"tx_bytes tx_packets tx_errors tx_dropped tx_carrier tx_collisions tx_compressed",
+		dtc.StatusSockets:  "protocol state receive_queue_bytes send_queue_bytes local_address local_port remote_address remote_port user processes",
+		dtc.StatusUsers:    "user line login_at from pid",
+		dtc.StatusServices: "name load state sub_state since pid description",
 	}
 	for _, s := range dtc.Statuses() {
 		r := hostileReport(s.Status, "x", 1e9, 1)
@@ -122,6 +129,9 @@ func TestFieldsOfJSON(t *testing.T) {
 		}
 		if got := strings.Join(keys[string(s.Status)], " "); got != want[s.Status] {
 			t.Errorf("%s: item has\n%q, want\n%q", s.Status, got, want[s.Status])
+		}
+		if got := strings.Join(keys["processes"], " "); s.Status == dtc.StatusSockets && got != "name pid fd" {
+			t.Errorf("processes of a socket have %q", got)
 		}
 		if s.Status == dtc.StatusCPU {
 			const percent = "cpu user nice system iowait irq softirq steal guest guest_nice idle"

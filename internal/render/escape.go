@@ -2,6 +2,7 @@ package render
 
 import (
 	"io"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -58,7 +59,7 @@ func unsafeRune(r rune) bool {
 
 // appendEscaped appends s to b, with esc in the place of all that is unsafe.
 func appendEscaped(b []byte, s string, esc escape) []byte {
-	if esc == escapeNone || esc != escapeLsof && isSafe(s) {
+	if esc == escapeNone || isSafe(s) && (esc != escapeLsof || strings.IndexByte(s, '\\') < 0) {
 		return append(b, s...)
 	}
 	for i := 0; i < len(s); {

@@ -12,111 +12,118 @@ import (
 // jsonAnswer renders one host's answer as one JSON object on one line. An
 // absent value is left out.
 type jsonAnswer struct {
-	status dtc.Status
-	begun  bool
-	items  int // so far, of a list
+	status  dtc.Status
+	chosen  *chosen // of an item, or of the object
+	percent *chosen // of the percentages of cpu
+	object  jsonObject
+	begun   bool
+	items   int // so far, of a list
+}
+
+func newJSONAnswer(status dtc.Status, opt Options) *jsonAnswer {
+	if status == dtc.StatusCPU {
+		return &jsonAnswer{
+			status: status, chosen: newChosen(new(dtc.CPU), opt.Fields), percent: newChosen(new(dtc.CPUPercent), opt.Fields),
+		}
+	}
+	return &jsonAnswer{status: status, chosen: newChosen(emptyRow(status), opt.Fields)}
 }
 
 func (a *jsonAnswer) append(b []byte, part *dtc.Report) []byte {
-	o := jsonObject{b: b}
+	a.object.b = b
+	a.appendPart(part)
+	b, a.object.b = a.object.b, nil
+	return b
+}
+
+func (a *jsonAnswer) appendPart(part *dtc.Report) {
+	o := &a.object
 	if !a.begun {
 		a.begun = true
-		o.b = append(o.b, '{')
-		appendHostFields(&o, part)
+		o.open()
+		appendHostFields(o, part)
 		if part.Err != nil { // Document hands over no parts before an error
-			o.text("error", part.Err.Error())
-			return append(o.b, '}')
+			o.Text("error", part.Err.Error())
+			o.b = append(o.b, '}')
+			return
 		}
 		o.key(string(a.status))
-		o.b = append(o.b, a.opening()...)
+		if isList(a.status) {
+			o.b = append(o.b, '[')
+		} else {
+			o.open()
+		}
 	}
-	switch a.status {
-	case dtc.StatusProcess:
-		for i := range part.Process {
-			a.item(&o)
-			processFields(&o, &part.Process[i])
-			o.b = append(o.b, '}')
-		}
-	case dtc.StatusOpenFiles:
-		for i := range part.OpenFiles {
-			a.item(&o)
-			openFileFields(&o, &part.OpenFiles[i])
-			o.b = append(o.b, '}')
-		}
+	if isList(a.status) {
+		eachItem(a.status, part, a.item)
+	} else {
+		a.fields(part)
+	}
+	switch {
+	case part.Partial:
+	case isList(a.status):
+		o.b = append(o.b, "]}"...)
 	default:
-		appendObject(&o, a.status, part)
+		o.b = append(o.b, "}}"...)
 	}
-	if part.Partial {
-		return o.b
-	}
-	return append(append(o.b, a.closing()...), '}')
 }
 
-// list tells whether the status is an array of items.
-func (a *jsonAnswer) list() bool {
-	return a.status == dtc.StatusProcess || a.status == dtc.StatusOpenFiles
-}
-
-func (a *jsonAnswer) opening() string {
-	if a.list() {
-		return "["
-	}
-	return "{"
-}
-
-func (a *jsonAnswer) closing() string {
-	if a.list() {
-		return "]"
-	}
-	return "}"
-}
-
-// item opens the next object of a list.
-func (a *jsonAnswer) item(o *jsonObject) {
+// item appends the next object of a list.
+func (a *jsonAnswer) item(it item) {
 	if a.items > 0 {
-		o.b = append(o.b, ',')
+		a.object.b = append(a.object.b, ',')
 	}
 	a.items++
-	o.b = append(o.b, '{')
-	o.more = false
+	a.object.open()
+	a.chosen.fields(it, &a.object)
+	a.object.b = append(a.object.b, '}')
 }
 
 // appendHostFields appends what each host's object begins with.
 func appendHostFields(o *jsonObject, r *dtc.Report) {
-	o.text("host", r.Host)
-	o.text("address", r.Address)
-	o.moment("collected_at", r.CollectedAt)
+	o.Text("host", r.Host)
+	o.Text("address", r.Address)
+	o.Time("collected_at", r.CollectedAt)
 }
 
-// appendObject appends the fields of a status that is an object.
-func appendObject(o *jsonObject, status dtc.Status, r *dtc.Report) {
-	o.more = false
+// fields appends the fields of a status that is an object.
+func (a *jsonAnswer) fields(r *dtc.Report) {
 	switch {
-	case status == dtc.StatusMemory && r.Memory != nil:
-		memoryFields(o, r.Memory)
-	case status == dtc.StatusPlatform && r.Platform != nil:
-		platformFields(o, r.Platform)
-	case status == dtc.StatusCPU && r.CPU != nil:
-		cpuFields(o, r.CPU)
-		o.key("percent")
-		o.b = append(o.b, '[')
-		for i := range r.CPU.Percent {
-			if i > 0 {
-				o.b = append(o.b, ',')
-			}
-			o.b, o.more = append(o.b, '{'), false
-			percentFields(o, &r.CPU.Percent[i])
-			o.b = append(o.b, '}')
+	case a.status == dtc.StatusMemory && r.Memory != nil:
+		a.chosen.fields(r.Memory, &a.object)
+	case a.status == dtc.StatusPlatform && r.Platform != nil:
+		a.chosen.fields(r.Platform, &a.object)
+	case a.status == dtc.StatusCPU && r.CPU != nil:
+		a.chosen.fields(r.CPU, &a.object)
+		if !a.percent.none() {
+			a.percentages(r.CPU.Percent)
 		}
-		o.b = append(o.b, ']')
 	}
 }
 
-// jsonObject appends the members of an object, without its braces.
+func (a *jsonAnswer) percentages(percent []dtc.CPUPercent) {
+	o := &a.object
+	o.key("percent")
+	o.b = append(o.b, '[')
+	for i := range percent {
+		if i > 0 {
+			o.b = append(o.b, ',')
+		}
+		o.open()
+		a.percent.fields(&percent[i], o)
+		o.b = append(o.b, '}')
+	}
+	o.b = append(o.b, ']')
+}
+
+// jsonObject appends the members of an object.
 type jsonObject struct {
 	b    []byte
 	more bool // a member stands there already
 }
+
+// open begins an object.
+func (o *jsonObject) open() { o.b, o.more = append(o.b, '{'), false }
 
 func (o *jsonObject) key(name string) {
 	if o.more {
@@ -126,7 +133,7 @@ func (o *jsonObject) key(name string) {
 	o.b = append(append(append(o.b, '"'), name...), '"', ':')
 }
 
-func (o *jsonObject) text(name, value string) {
+func (o *jsonObject) Text(name, value string) {
 	if value == "" {
 		return
 	}
@@ -134,7 +141,7 @@ func (o *jsonObject) text(name, value string) {
 	o.b = appendJSONString(o.b, value)
 }
 
-func (o *jsonObject) integer(name string, value int64) {
+func (o *jsonObject) Integer(name string, value int64) {
 	if value < 0 {
 		return
 	}
@@ -142,7 +149,7 @@ func (o *jsonObject) integer(name string, value int64) {
 	o.b = strconv.AppendInt(o.b, value, 10)
 }
 
-func (o *jsonObject) number(name string, value float64) {
+func (o *jsonObject) Number(name string, value float64) {
 	if math.IsNaN(value) || math.IsInf(value, 0) {
 		return
 	}
@@ -150,7 +157,7 @@ func (o *jsonObject) number(name string, value float64) {
 	o.b = appendNumber(o.b, value)
 }
 
-func (o *jsonObject) moment(name string, value time.Time) {
+func (o *jsonObject) Time(name string, value time.Time) {
 	if !known(value.UTC()) {
 		return
 	}
@@ -158,6 +165,24 @@ func (o *jsonObject) moment(name string, value time.Time) {
 	o.b = append(o.b, '"')
 	o.b = value.UTC().AppendFormat(o.b, time.RFC3339Nano)
 	o.b = append(o.b, '"')
+}
+
+// Owners appends an array, also where there is none, so that a script can go
+// through it.
+func (o *jsonObject) Owners(name string, value []dtc.SocketOwner) {
+	o.key(name)
+	o.b = append(o.b, '[')
+	for i := range value {
+		if i > 0 {
+			o.b = append(o.b, ',')
+		}
+		o.open()
+		o.Text("name", value[i].Name)
+		o.Integer("pid", int64(value[i].PID))
+		o.Integer("fd", int64(value[i].FD))
+		o.b = append(o.b, '}')
+	}
+	o.b, o.more = append(o.b, ']'), true
 }
 
 // appendNumber appends the shortest decimal that reads as v again.

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"io"
 	"strconv"
 	"strings"
 
@@ -23,22 +24,24 @@ const (
 
 const (
 	lsofCommandMost = 9  // cells of COMMAND, lsof's own limit
-	lsofUIDWidth    = 8  // of a user without a name
+	lsofUIDWidth    = 8  // of a user without a name; of a longer number no more is shown
+	lsofUserMost    = 32 // bytes of a name
 	lsofFDLeast     = 6  // a name or number of four places, the mode and the lock
+	lsofFDMost      = 4  // digits; of a larger number the last three are shown
 	lsofOffsetMost  = 10 // cells of 0t123; a larger offset is printed in hexadecimal
 )
 
 // lsofAnswer renders as `lsof -n -P -K i`. lsof fits its columns to what
-// stands in them, so all cells are kept until the last part is there.
+// stands in them, so the rows are kept until all are there.
 type lsofAnswer struct {
-	escape escape
-	width  [lsofColumns]int
-	text   []byte   // the cells of all rows, one behind the other
-	ends   []uint32 // of each cell in text, lsofColumns a row
+	escape   escape
+	headless bool // without the titles
+	width    [lsofColumns]int
+	out      rowWriter
 }
 
 func newLsofAnswer(opt Options) *lsofAnswer {
-	a := &lsofAnswer{escape: escapeLsof}
+	a := &lsofAnswer{escape: escapeLsof, headless: opt.NoHeader}
 	if opt.Raw {
 		a.escape = escapeNone
 	}
@@ -53,56 +56,47 @@ func lsofTitle(column int) string {
 	return [lsofColumns]string{"COMMAND", "PID", "USER", "FD", "TYPE", "DEVICE", "SIZE/OFF", "NODE", "NAME"}[column]
 }
 
+// append appends the rows as they are kept.
 func (a *lsofAnswer) append(b []byte, part *dtc.Report) []byte {
 	for i := range part.OpenFiles {
-		a.add(&part.OpenFiles[i])
+		b = a.row(b, &part.OpenFiles[i])
 	}
-	if part.Partial {
-		return b
-	}
-	return a.finish(b)
+	return b
 }
 
-// add keeps the cells of one row and widens the columns for it.
-func (a *lsofAnswer) add(f *dtc.OpenFile) {
+// row appends one row as it is kept, and widens the columns for it.
+func (a *lsofAnswer) row(b []byte, f *dtc.OpenFile) []byte {
 	a.command(f.Command)
-	a.text = strconv.AppendInt(a.text, int64(f.PID), 10)
+	a.out.cell = strconv.AppendInt(a.out.cell, int64(f.PID), 10)
 	a.end(lsofPID)
 	a.user(f.User)
 	a.descriptor(f)
 	a.cell(lsofType, f.Type)
 	a.cell(lsofDevice, f.Device)
-	a.size(f)
+	a.out.cell = appendSize(a.out.cell, f)
+	a.end(lsofSize)
 	a.cell(lsofNode, f.Node)
-	a.text = appendEscaped(a.text, f.Name, a.escape)
+	a.out.cell = appendEscaped(a.out.cell, f.Name, a.escape)
 	if stateless(f) {
-		a.text = append(a.text, ' ')
+		a.out.cell = append(a.out.cell, ' ')
 	}
-	a.ends = append(a.ends, uint32(len(a.text)))
+	a.out.end()
+	return a.out.endRow(b)
 }
 
 // stateless tells whether f is a socket of which lsof prints no state, but the
 // space before it.
 func stateless(f *dtc.OpenFile) bool {
-	return f.Node == "UDP" && !strings.HasSuffix(f.Name, ")") && !strings.HasSuffix(f.Name, " ")
-}
-
-// start returns where the current cell begins.
-func (a *lsofAnswer) start() int {
-	if n := len(a.ends); n > 0 {
-		return int(a.ends[n-1])
-	}
-	return 0
+	return (f.Node == "UDP" || f.Node == "UDPLITE") && f.Name != "" && !strings.HasSuffix(f.Name, ")") && !strings.HasSuffix(f.Name, " ")
 }
 
 // end closes the current cell and widens its column for it.
 func (a *lsofAnswer) end(column int) {
-	a.width[column] = max(a.width[column], cellWidth(a.text[a.start():]))
-	a.ends = append(a.ends, uint32(len(a.text)))
+	a.width[column] = max(a.width[column], min(a.out.end(), widestColumn))
 }
 
 func (a *lsofAnswer) cell(column int, s string) {
-	a.text = appendEscaped(a.text, s, a.escape)
+	a.out.cell = appendEscaped(a.out.cell, s, a.escape)
 	a.end(column)
 }
 
@@ -118,8 +112,8 @@ func (a *lsofAnswer) command(s string) {
 		need += a.commandWidth(s[i])
 	}
 	a.width[lsofCommand] = max(a.width[lsofCommand], min(need, lsofCommandMost))
-	a.text = append(a.text, s...)
-	a.ends = append(a.ends, uint32(len(a.text)))
+	a.out.cell = append(a.out.cell, s...)
+	a.out.end()
 }
 
 // commandWidth returns how many cells lsof reckons with for a byte of a
@@ -161,11 +155,15 @@ func (a *lsofAnswer) appendCommand(b, s []byte) []byte {
 
 // user keeps a user; one without a name is a number in a wide column.
 func (a *lsofAnswer) user(s string) {
-	if s != "" && strings.Trim(s, "0123456789") == "" {
+	most := lsofUserMost
+	if isNumber(s) {
+		most = lsofUIDWidth
 		a.width[lsofUser] = max(a.width[lsofUser], lsofUIDWidth)
 	}
-	a.cell(lsofUser, s)
+	a.cell(lsofUser, s[:min(len(s), most)])
 }
+
+func isNumber(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
 
 // descriptor keeps FD: the name or number, the mode and the lock.
 func (a *lsofAnswer) descriptor(f *dtc.OpenFile) {
@@ -178,46 +176,50 @@ func (a *lsofAnswer) descriptor(f *dtc.OpenFile) {
 	if mode == "" {
 		mode = " "
 	}
-	a.text = appendEscaped(a.text, f.FD, a.escape)
-	a.text = appendEscaped(a.text, mode, a.escape)
-	a.text = appendEscaped(a.text, lock, a.escape)
+	fd := f.FD
+	if n := len(fd); n > lsofFDMost && isNumber(fd) {
+		a.out.cell, fd = append(a.out.cell, '*'), fd[n-3:]
+	}
+	a.out.cell = appendEscaped(a.out.cell, fd, a.escape)
+	a.out.cell = appendEscaped(a.out.cell, mode, a.escape)
+	a.out.cell = appendEscaped(a.out.cell, lock, a.escape)
 	a.end(lsofFD)
 }
 
-// size keeps the size, or the offset of what has none.
-func (a *lsofAnswer) size(f *dtc.OpenFile) {
-	switch {
+// appendSize appends the size of a file, or the offset of what has none.
+func appendSize(b []byte, f *dtc.OpenFile) []byte {
+	switch start := len(b); {
 	case f.SizeBytes >= 0:
-		a.text = strconv.AppendInt(a.text, f.SizeBytes, 10)
+		return strconv.AppendInt(b, f.SizeBytes, 10)
 	case f.Offset >= 0:
-		start := len(a.text)
-		a.text = strconv.AppendInt(append(a.text, "0t"...), f.Offset, 10)
-		if len(a.text)-start > lsofOffsetMost {
-			a.text = strconv.AppendInt(append(a.text[:start], "0x"...), f.Offset, 16)
+		b = strconv.AppendInt(append(b, "0t"...), f.Offset, 10)
+		if len(b)-start > lsofOffsetMost {
+			return strconv.AppendInt(append(b[:start], "0x"...), f.Offset, 16)
 		}
-	}
-	a.end(lsofSize)
-}
-
-// finish appends the header and all rows.
-func (a *lsofAnswer) finish(b []byte) []byte {
-	for i := range lsofColumns {
-		b = a.place(b, i, []byte(lsofTitle(i)))
-	}
-	b = append(b, '\n')
-	start := uint32(0)
-	for i, end := range a.ends {
-		b = a.place(b, i%lsofColumns, a.text[start:end])
-		if i%lsofColumns == lsofName {
-			b = append(b, '\n')
-		}
-		start = end
 	}
 	return b
 }
 
+// finish writes the titles and all rows.
+func (a *lsofAnswer) finish(out *sink, kept io.Reader) error {
+	if !a.headless {
+		for i := range lsofColumns {
+			title := lsofTitle(i)
+			out.b = a.place(out.b, i, []byte(title), len(title))
+		}
+		out.b = append(out.b, '\n')
+	}
+	return writeRows(out, kept, func(b []byte, row *rowReader) []byte {
+		for i := range lsofColumns {
+			text, width := row.cell()
+			b = a.place(b, i, text, width)
+		}
+		return b
+	})
+}
+
 // place appends the text of a cell where it stands in its column.
-func (a *lsofAnswer) place(b []byte, column int, s []byte) []byte {
+func (a *lsofAnswer) place(b []byte, column int, s []byte, cells int) []byte {
 	switch column {
 	case lsofCommand:
 		return a.appendCommand(b, s)
@@ -229,6 +231,6 @@ func (a *lsofAnswer) place(b []byte, column int, s []byte) []byte {
 		// The title ends where names and numbers end, before mode and lock.
 		return append(appendRight(append(b, ' '), lsofTitle(lsofFD), width-2), "  "...)
 	}
-	b = appendSpaces(append(b, ' '), width-cellWidth(s))
+	b = appendSpaces(append(b, ' '), width-cells)
 	return append(b, s...)
 }

@@ -7,6 +7,10 @@ import (
 
 const absent = "-" // in text, of what a system cannot give
 
+// widestColumn is the most cells that a column is filled up to. What is wider
+// stands out, so that one such cell does not widen a million rows.
+const widestColumn = 1024
+
 const spaces = "                                                                "
 
 // appendSpaces appends n spaces, none if n is negative.

@@ -15,12 +15,28 @@ func (a platformAnswer) append(b []byte, part *dtc.Report) []byte {
 		return b
 	}
 	b = a.uname(b, p)
+	static := p.StaticHostname
+	if static == "" {
+		static = p.Hostname
+	}
 	lines := [...]struct{ key, value string }{
-		{"Static hostname", p.Hostname},
+		{"Static hostname", static},
+		{"Pretty hostname", unless(static, p.PrettyHostname)},
+		{"Transient hostname", unless(static, p.Hostname)},
+		{"Icon name", p.IconName},
+		{"Chassis", joined(p.Chassis, chassisGlyph(p.Chassis))},
+		{"Deployment", p.Deployment},
+		{"Location", p.Location},
+		{"Machine ID", p.MachineID},
+		{"Boot ID", p.BootID},
 		{"Virtualization", unless("none", p.Virtualization)},
-		{"Operating System", joined(p.Platform, p.PlatformVersion)},
+		{"Operating System", operatingSystem(p)},
+		{"CPE OS Name", p.CPEName},
 		{"Kernel", joined(p.OS, p.Kernel)},
 		{"Architecture", architecture(p.Arch)},
+		{"Hardware Vendor", p.HardwareVendor},
+		{"Hardware Model", p.HardwareModel},
+		{"Firmware Version", p.FirmwareVersion},
 		{"Boot Time", bootTime(part)},
 		{"Uptime", uptime(p.UptimeSeconds)},
 	}
@@ -64,6 +80,39 @@ func unless(word, value string) string {
 		return ""
 	}
 	return value
+}
+
+// operatingSystem returns what the platform calls itself.
+func operatingSystem(p *dtc.Platform) string {
+	if p.PrettyName != "" {
+		return p.PrettyName
+	}
+	return joined(p.Platform, p.PlatformVersion)
+}
+
+// chassisGlyph returns the picture that hostnamectl puts behind the form of a
+// machine.
+func chassisGlyph(chassis string) string {
+	switch chassis {
+	case "laptop":
+		return "\U0001f4bb"
+	case "desktop":
+		return "\U0001f5a5\ufe0f"
+	case "server":
+		return "\U0001f5b3"
+	case "tablet":
+		return "具"
+	case "watch":
+		return "⌚"
+	case "handset":
+		return "\U0001f57b"
+	case "vm":
+		return "\U0001f5b4"
+	case "container":
+		return "☐"
+	default:
+		return ""
+	}
 }
 
 // architecture returns systemd's name of what uname calls machine.

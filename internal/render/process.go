@@ -14,6 +14,7 @@ type psColumn struct {
 	title string
 	width int
 	right bool // numbers stand at the right end
+	text  int  // cells that the text of a process has at least: those stay where a wide cell before it takes the padding
 }
 
 // The columns before COMMAND.
@@ -50,16 +51,16 @@ func newPSAnswer(opt Options) *psAnswer {
 		a.escape = escapeNone
 	}
 	a.columns = [psColumns]psColumn{
-		psUser:  {"USER", 8, false},
-		psPID:   {"PID", psPIDWidth, true},
-		psCPU:   {"%CPU", 4, true},
-		psMem:   {"%MEM", 4, true},
-		psVSZ:   {"VSZ", 6, true},
-		psRSS:   {"RSS", 5, true},
-		psTTY:   {"TTY", 8, false},
-		psStat:  {"STAT", 4, false},
-		psStart: {"START", 5, true},
-		psTime:  {"TIME", 6, true},
+		psUser:  {"USER", 8, false, 0},
+		psPID:   {"PID", psPIDWidth, true, 0},
+		psCPU:   {"%CPU", 4, true, 4},
+		psMem:   {"%MEM", 4, true, 4},
+		psVSZ:   {"VSZ", 6, true, 0},
+		psRSS:   {"RSS", 5, true, 0},
+		psTTY:   {"TTY", 8, false, 0},
+		psStat:  {"STAT", 4, false, 0},
+		psStart: {"START", 5, true, 0},
+		psTime:  {"TIME", 6, true, 6},
 	}
 	return a
 }
@@ -130,6 +131,7 @@ func (a *psAnswer) appendColumn(b []byte, column int, p *dtc.Process, now time.T
 	}
 	start := len(b)
 	b = appendPSNumber(b, p, column, now)
+	b = alignRight(b, start, len(b)-start, a.columns[column].text)
 	return b, len(b) - start
 }
 
@@ -223,11 +225,11 @@ func appendPSStart(b []byte, started, now time.Time) []byte {
 
 // appendPSTime appends processor time as minutes:seconds.
 func appendPSTime(b []byte, seconds float64) []byte {
-	if math.IsNaN(seconds) || seconds < 0 || seconds > math.MaxInt32 {
+	if math.IsNaN(seconds) || seconds < 0 || seconds > 1<<53 {
 		return append(b, absent...)
 	}
-	n := int(seconds)
-	return appendTwo(append(strconv.AppendInt(b, int64(n/60), 10), ':'), n%60)
+	n := int64(seconds)
+	return appendTwo(append(strconv.AppendInt(b, n/60, 10), ':'), int(n%60))
 }
 
 // psRow places cells as ps does: a cell that is too wide pushes the next ones

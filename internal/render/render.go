@@ -35,12 +35,35 @@ func (f Format) Valid() bool { return slices.Contains(Formats(), f) }
 // Options say how to write answers. The zero value is text for a file.
 type Options struct {
 	Format   Format // "" is text
-	Human    bool   // memory in the units of free -h
+	Human    bool   // memory in the units of free -h, disk in those of df -h
 	Raw      bool   // text and csv as the host sent them, dangerous characters included
 	Terminal bool   // the output is one: cells of a csv are made safe too
 	Color    bool   // the terminal may be given colors
-	Columns  int    // of the terminal; processes are cut to it as by ps. 0: nothing is cut
+	Columns  int    // of the terminal; lines are cut to it as by ps. 0: nothing is cut
+
+	// Fields are the names of the fields that are wanted, in this order: see
+	// [dtc.FieldNamed]. Text is then a table of them. nil is all of them, and
+	// text as the tool prints it.
+	Fields []string
+
+	// Flat makes one table of the text of all hosts, which are named before
+	// each row. It is written when all hosts have ended.
+	Flat bool
+
+	// NoHeader leaves out the titles of the columns, in text and csv.
+	NoHeader bool
+
+	// SpoolMemory is how many bytes a [Document] keeps in memory of answers
+	// that cannot be written yet, 0 for a default; the others go to a temporary
+	// file in the folder SpoolDir. Without one all are kept in memory.
+	SpoolMemory int
+	SpoolDir    string
 }
+
+func (o *Options) isText() bool { return o.Format == FormatText || o.Format == "" }
+
+// flat tells whether the answers of all hosts make one table.
+func (o *Options) flat() bool { return o.Flat && o.isText() }
 
 // An answer renders what one host says of one status, part after part.
 type answer interface {
@@ -50,13 +73,29 @@ type answer interface {
 	append(b []byte, part *dtc.Report) []byte
 }
 
+// A laterAnswer is one that can be long, and whose text depends on all of it:
+// append renders parts in a form of its own, and finish makes the text of it
+// when all is there.
+type laterAnswer interface {
+	answer
+	finish(out *sink, kept io.Reader) error
+}
+
+var (
+	_ laterAnswer = (*lsofAnswer)(nil)
+	_ laterAnswer = (*ssAnswer)(nil)
+	_ laterAnswer = (*tableAnswer)(nil)
+)
+
 // newAnswer returns the renderer of one host's answer.
 func newAnswer(status dtc.Status, opt Options) answer {
-	switch opt.Format {
-	case FormatJSON, FormatJSONL:
-		return &jsonAnswer{status: status}
-	case FormatCSV:
+	switch {
+	case opt.Format == FormatJSON || opt.Format == FormatJSONL:
+		return newJSONAnswer(status, opt)
+	case opt.Format == FormatCSV:
 		return newCSVAnswer(status, opt)
+	case opt.Flat || opt.Fields != nil:
+		return newTableAnswer(status, opt)
 	default:
 		return newTextAnswer(status, opt)
 	}
@@ -72,7 +111,7 @@ func newTextAnswer(status dtc.Status, opt Options) answer {
 	case dtc.StatusMemory:
 		return freeAnswer{human: opt.Human}
 	case dtc.StatusCPU:
-		return mpstatAnswer{escape: plainEscape(opt)}
+		return mpstatAnswer{escape: plainEscape(opt), headless: opt.NoHeader}
 	case dtc.StatusPlatform:
 		return platformAnswer{escape: plainEscape(opt)}
 	case dtc.StatusDisk:
@@ -90,14 +129,29 @@ func newTextAnswer(status dtc.Status, opt Options) answer {
 	}
 }
 
+// beginsWithHeader tells whether the first line of what an answer appends are
+// the titles of its columns. A laterAnswer sees to them itself.
+func beginsWithHeader(a answer) bool {
+	switch a.(type) {
+	case *psAnswer, freeAnswer:
+		return true
+	default:
+		return false
+	}
+}
+
 // Text writes one host's whole answer as the tool of its status prints it. The
 // option Format has no meaning here.
 func Text(w io.Writer, r *dtc.Report, opt Options) error {
 	if r.Err != nil {
 		return nil
 	}
-	_, err := w.Write(newTextAnswer(r.Status, opt).append(nil, r))
-	return err
+	opt.Format = FormatText
+	d := NewDocument(w, r.Status, 1, opt)
+	if err := d.Add(0, r); err != nil {
+		return err
+	}
+	return d.Close()
 }
 
 // nothing answers a status that this version does not know.

@@ -2,9 +2,9 @@ package render
 
 import "dtc"
 
-// servicesAnswer renders as `systemctl list-units`.
-type servicesAnswer struct{}
-
-func newServicesAnswer(_ Options) *servicesAnswer { return &servicesAnswer{} }
-
-func (a *servicesAnswer) append(b []byte, _ *dtc.Report) []byte { return b }
+// newServicesAnswer renders as `systemctl list-units`, with the main pid and
+// since when, which it does not have but systemctl status.
+func newServicesAnswer(opt Options) *tableAnswer {
+	opt.Fields = usualColumns(dtc.StatusServices)
+	return newTableAnswer(dtc.StatusServices, opt)
+}

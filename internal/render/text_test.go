@@ -2,6 +2,7 @@ package render
 
 import (
 	"bytes"
+	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -128,7 +129,7 @@ func TestProcessText(t *testing.T) {
 	compare(t, text(t, r, Options{}), header+
 		"www-data     812  1.2  0.1  55180  5000 ?        Ss   07:00   1:01 nginx: master process /usr/sbin/nginx\n"+
 		"-              4    -    -      -     - -        -        -      - -\n"+
-		"systemd+ 12345678 1.2  0.1 12345678 1234567 ?    Ss   07:00   1:01 nginx: master process /usr/sbin/nginx\n"+
+		"systemd+ 12345678  1.2  0.1 12345678 1234567 ?   Ss   07:00   1:01 nginx: master process /usr/sbin/nginx\n"+
 		"?[2J         812  1.2  0.1  55180  5000 ?        ?    07:00   1:01 ?evil??漢?]0;x?\n")
 	raw := text(t, r, Options{Raw: true})
 	if !strings.Contains(raw, "\x1b[2J") || !strings.Contains(raw, "\u202eevil\xff\n漢\x1b]0;x\x07") {
@@ -252,7 +253,21 @@ func hostileReport(status dtc.Status, s string, n int64, x float64) *dtc.Report 
 		OpenFiles: []dtc.OpenFile{{
 			PID: int(n), User: s, Command: s, FD: s, Mode: s, Lock: s, Type: s, Device: s, SizeBytes: n, Offset: n, Node: s, Name: s,
 		}, {SizeBytes: dtc.Absent, Offset: n}},
-		Memory: &dtc.Memory{TotalBytes: n, BuffersBytes: n, CachedBytes: n, SwapFreeBytes: dtc.Absent},
+		Disk: []dtc.Disk{{
+			Filesystem: s, Type: s, TotalBytes: n, UsedBytes: n, AvailableBytes: n, UsedPercent: x, MountedOn: s,
+			TotalInodes: n, UsedInodes: n, FreeInodes: n,
+		}, {}},
+		Interfaces: []dtc.Interface{{
+			Index: int(n), Name: s, Lower: s, Flags: s, MTUBytes: n, Qdisc: s, Master: s, State: s, Mode: s, Group: s, QueueLen: n, LinkType: s,
+			Address: s, Broadcast: s, Rest: s, AltNames: s, Alias: s, XDP: s, XDPPrograms: s, RX: dtc.Traffic{Bytes: n, Packets: n}, TX: dtc.Traffic{Bytes: n, Errors: n, Carrier: n},
+		}, {}},
+		Sockets: []dtc.Socket{{
+			Protocol: s, State: s, ReceiveQueue: n, SendQueue: n, LocalAddress: s, LocalPort: int(n), RemoteAddress: s, RemotePort: int(n),
+			User: s, Owners: []dtc.SocketOwner{{Name: s, PID: int(n), FD: int(n)}, {Name: s, PID: int(n), FD: dtc.Absent}},
+		}, {}},
+		Users:    []dtc.User{{Name: s, Line: s, LoginAt: at, From: s, PID: int(n)}, {}},
+		Services: []dtc.Service{{Name: s, Load: s, State: s, SubState: s, Since: at, PID: int(n), Description: s}, {}},
+		Memory:   &dtc.Memory{TotalBytes: n, BuffersBytes: n, CachedBytes: n, SwapFreeBytes: dtc.Absent},
 		CPU: &dtc.CPU{
 			Model: s, LogicalCores: int(n), Load1: x, IntervalSeconds: x, UptimeSeconds: x, Users: int(n),
 			Hostname: s, OS: s, Kernel: s, Arch: s, Percent: []dtc.CPUPercent{{CPU: s, User: x, Idle: x}},
@@ -274,7 +289,13 @@ func FuzzText(f *testing.F) {
 			r := hostileReport(status.Status, s, n, x)
 			for _, format := range Formats() {
 				opt := Options{Format: format, Terminal: true, Columns: columns % 500, Human: n%2 == 0}
-				for _, part := range [][]byte{documentOf(t, opt, r), documentOf(t, opt, r, r)} {
+				table := opt
+				table.Fields, table.Flat, table.NoHeader = dtc.FieldNames(status.Status), n%3 == 0, n%5 == 0
+				usual := opt
+				usual.Flat = true
+				for _, part := range [][]byte{
+					documentOf(t, opt, r), documentOf(t, opt, r, r), documentOf(t, table, r, r), documentOf(t, usual, r, r),
+				} {
 					out := string(part)
 					if format == FormatCSV {
 						out = strings.ReplaceAll(out, "\r\n", "\n")
@@ -318,22 +339,42 @@ func benchReport(n int) *dtc.Report {
 			PID: i, User: "www-data", Command: "nginx", FD: "12", Mode: "u", Type: "IPv4", Device: "31862",
 			SizeBytes: dtc.Absent, Offset: 0, Node: "TCP", Name: "10.0.0.7:443->10.0.0.99:51234 (ESTABLISHED)",
 		})
+		r.Sockets = append(r.Sockets, dtc.Socket{
+			Protocol: "tcp", State: "ESTAB", LocalAddress: "10.0.0.7", LocalPort: 443, RemoteAddress: "10.0.0.99", RemotePort: 51234,
+			User: "www-data", Owners: []dtc.SocketOwner{{Name: "nginx", PID: i, FD: 12}},
+		})
 	}
 	return r
 }
 
-func BenchmarkAnswer(b *testing.B) {
+func BenchmarkDocument(b *testing.B) {
 	r := benchReport(5000)
 	for _, status := range []dtc.Status{dtc.StatusProcess, dtc.StatusOpenFiles} {
+		options := map[string]Options{"table": {Flat: true}, "fields": {Format: FormatJSON, Fields: []string{"name", "pid", "user"}}}
 		for _, format := range Formats() {
-			b.Run(string(status)+"/"+string(format), func(b *testing.B) {
-				var buf []byte
+			options[string(format)] = Options{Format: format}
+		}
+		for name, opt := range options {
+			b.Run(string(status)+"/"+name, func(b *testing.B) {
+				var all counter
 				b.ReportAllocs()
 				for b.Loop() {
-					buf = newAnswer(status, Options{Format: format}).append(buf[:0], r)
+					all = 0
+					d := NewDocument(&all, status, 1, opt)
+					if err := errors.Join(d.Add(0, r), d.Close()); err != nil {
+						b.Fatal(err)
+					}
 				}
-				b.SetBytes(int64(len(buf)))
+				b.SetBytes(int64(all))
 			})
 		}
 	}
+}
+
+// counter counts the bytes that are written to it.
+type counter int64
+
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
 }

@@ -1,10 +1,42 @@
 package render
 
-import "dtc"
+import (
+	"time"
+
+	"dtc"
+)
 
 // whoAnswer renders as `who`.
-type whoAnswer struct{}
+type whoAnswer struct{ escape escape }
 
-func newWhoAnswer(_ Options) *whoAnswer { return &whoAnswer{} }
+func newWhoAnswer(opt Options) *whoAnswer { return &whoAnswer{escape: plainEscape(opt)} }
 
-func (a *whoAnswer) append(b []byte, _ *dtc.Report) []byte { return b }
+func (a *whoAnswer) append(b []byte, part *dtc.Report) []byte {
+	for i := range part.Users {
+		b = a.row(b, &part.Users[i], part.CollectedAt)
+	}
+	return b
+}
+
+// row appends one login. The widths are those of who, which counts bytes.
+func (a *whoAnswer) row(b []byte, u *dtc.User, now time.Time) []byte {
+	const nameWidth, lineWidth = 8, 12
+	start := len(b)
+	b = appendEscaped(b, orAbsent(u.Name), a.escape)
+	b = appendSpaces(b, nameWidth-(len(b)-start))
+	b = append(b, ' ')
+	start = len(b)
+	b = appendEscaped(b, orAbsent(u.Line), a.escape)
+	b = appendSpaces(b, lineWidth-(len(b)-start))
+	b = append(b, ' ')
+	if known(u.LoginAt) {
+		b = onHost(u.LoginAt, now).AppendFormat(b, "Jan _2 15:04")
+	} else {
+		b = append(appendSpaces(b, len("Jan _2 15:04")-len(absent)), absent...)
+	}
+	if u.From != "" {
+		b = appendEscaped(append(b, " ("...), u.From, a.escape)
+		b = append(b, ')')
+	}
+	return append(b, '\n')
+}

@@ -8,52 +8,62 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dtc"
+	"dtc/internal/proc"
 )
 
 // descriptors are the files that the process has open.
 func (r *fileReader) descriptors() {
-	var err error
-	r.fds, err = r.in.FDs(r.fds[:0])
-	if err != nil {
+	if err := r.fds.Open(r.in); err != nil {
 		f := r.base
 		f.FD = "NOFD"
 		r.line = appendReason(append(r.line[:0], r.inProcess("fd")...), "opendir", err)
-		f.Name = r.text.string(r.line)
+		f.Name = r.text(r.line)
 		r.put(f)
 		return
 	}
-	for _, fd := range r.fds {
-		r.descriptor(fd)
+	defer r.fds.Close()
+	for {
+		numbers, err := r.fds.Next()
+		if err != nil || len(numbers) == 0 {
+			return // an error says that the process has ended
+		}
+		for _, fd := range numbers {
+			r.descriptor(fd)
+		}
 	}
 }
 
 func (r *fileReader) descriptor(fd int) {
 	f := r.base
-	f.FD = r.number(uint64(fd))
-	r.name = strconv.AppendInt(append(r.name[:0], "fd/"...), int64(fd), 10)
-	name := string(r.name)
-	link, err := r.in.Readlink(name)
+	f.FD = r.number(fd)
+	link, err := r.fds.Readlink(fd)
 	if errors.Is(err, unix.ENOENT) {
 		return // closed meanwhile
 	}
 	if err != nil {
-		r.unreadable(&f, r.inProcess(name), "readlink", err)
-		r.put(f)
+		r.unreadable(&f, r.inProcess("fd/"+f.FD), "readlink", err)
 		return
 	}
-	if r.in.Lstat(name, &r.stat) == nil {
+	source, rest := splitLink(link)
+	if r.isSocket(&f, source, rest) {
+		return
+	}
+	if r.fds.Lstat(fd, &r.stat) == nil {
 		f.Mode = accessMode(r.stat.Mode)
 	}
-	source, rest := splitLink(link)
-	if err := r.in.Stat(name, &r.stat); err != nil {
+	if r.isPipe(&f, source, rest) {
+		return
+	}
+	if err := r.fds.Stat(fd, &r.stat); err != nil {
 		r.unreadable(&f, source, "stat", err)
-		r.put(f)
 		return
 	}
 	switch r.stat.Mode & unix.S_IFMT {
 	case unix.S_IFSOCK:
+		// Opened by its path as what it is in the file system: it is no socket
+		// of a process then.
 		f.Offset = 0
-		r.socket(&f, r.stat.Ino, name)
+		r.foreignSocket(&f, r.stat.Ino, [2]uint32{r.stat.Dev_major, r.stat.Dev_minor})
 	case unix.S_IFCHR, unix.S_IFBLK, unix.S_IFIFO:
 		r.file(&f, source, &r.stat)
 		f.Offset = r.offset(fd)
@@ -64,6 +74,49 @@ func (r *fileReader) descriptor(fd int) {
 		}
 	}
 	r.put(f)
+}
+
+// isSocket puts a socket, of which the link tells all that stat(2) would:
+// "socket:[33065]". No path looks like that, as it begins with a slash. It is
+// always open for reading and writing.
+func (r *fileReader) isSocket(f *dtc.OpenFile, source, rest []byte) bool {
+	_, inode, ok := bracketed(rest)
+	if !ok || string(source) != "socket" || !r.sockfs.known {
+		return false
+	}
+	f.Mode, f.Offset = "u", 0
+	r.socket(f, inode)
+	r.put(*f)
+	return true
+}
+
+// isPipe puts a pipe, likewise: "pipe:[33065]".
+func (r *fileReader) isPipe(f *dtc.OpenFile, source, rest []byte) bool {
+	digits, inode, ok := bracketed(rest)
+	if !ok || string(source) != "pipe" || !r.pipes.known {
+		return false
+	}
+	device := r.pipes.number
+	f.Type, f.Device, f.Node, f.Name, f.Offset = "FIFO", r.device(device), r.text(digits), "pipe", 0
+	f.Lock = r.lock(proc.FileID{Major: device[0], Minor: device[1], Inode: inode})
+	r.put(*f)
+	return true
+}
+
+// bracketed reads a number in brackets: "[33065]".
+func bracketed(b []byte) (digits []byte, number uint64, ok bool) {
+	const most = 19 // digits that surely fit
+	if len(b) < len("[0]") || len(b) > most+len("[]") || b[0] != '[' || b[len(b)-1] != ']' {
+		return nil, 0, false
+	}
+	digits = b[1 : len(b)-1]
+	for _, c := range digits {
+		if c < '0' || c > '9' {
+			return nil, 0, false
+		}
+		number = number*10 + uint64(c-'0')
+	}
+	return digits, number, true
 }
 
 // accessMode is the character for how a descriptor may be used; the mode is
@@ -106,13 +159,14 @@ func (r *fileReader) offset(fd int) int64 {
 }
 
 // readInfo reads the details of a descriptor. Those of an epoll instance are
-// behind a lock.
+// behind a lock, and can be very long: what is shown stands at the beginning.
 func (r *fileReader) readInfo(fd int) bool {
 	if r.careful {
 		return false
 	}
-	r.name = strconv.AppendInt(append(r.name[:0], "fdinfo/"...), int64(fd), 10)
-	data, err := r.in.ReadAll(string(r.name))
+	const enough = 8 << 10
+	r.line = strconv.AppendInt(append(r.line[:0], "fdinfo/"...), int64(fd), 10)
+	data, err := r.in.ReadHead(string(r.line), enough)
 	if err != nil {
 		return false
 	}
@@ -122,11 +176,9 @@ func (r *fileReader) readInfo(fd int) bool {
 
 // anonymous is the name of what has an inode but no path; some kinds tell more.
 func (r *fileReader) anonymous(rest []byte, fd int) string {
-	if len(rest) == 0 {
+	switch string(rest) {
+	case "":
 		return anonInode
-	}
-	label := r.text.string(rest) // rest is not valid after the next reading
-	switch label {
 	case "[eventfd]":
 		if r.readInfo(fd) && r.info.EventFD >= 0 {
 			return r.labeled("[eventfd:", r.info.EventFD)
@@ -140,12 +192,12 @@ func (r *fileReader) anonymous(rest []byte, fd int) string {
 			return r.eventpoll()
 		}
 	}
-	return label
+	return r.text(rest)
 }
 
 func (r *fileReader) labeled(label string, n int64) string {
 	r.line = append(strconv.AppendInt(append(r.line[:0], label...), n, 10), ']')
-	return r.text.string(r.line)
+	return r.text(r.line)
 }
 
 // eventpoll lists what an epoll(7) instance watches.
@@ -161,19 +213,23 @@ func (r *fileReader) eventpoll() string {
 		b = append(b, "..."...)
 	}
 	r.line = append(b, ']')
-	return r.text.string(r.line)
+	return r.text(r.line)
 }
 
 // socket fills in what is known of a socket by its inode.
-func (r *fileReader) socket(f *dtc.OpenFile, inode uint64, link string) {
-	f.Node = r.number(inode)
+func (r *fileReader) socket(f *dtc.OpenFile, inode uint64) {
+	r.line = strconv.AppendUint(r.line[:0], inode, 10)
+	digits := len(r.line)
 	if s, ok := r.sockets.Unix(inode); ok {
 		f.Type = "unix"
-		if s.Address != nil {
-			f.Device = r.text.string(append(append(r.line[:0], "0x"...), s.Address...))
+		r.line = appendUnixName(r.line, &s)
+		named := len(r.line)
+		r.line = r.sockets.AppendUnixAddress(append(r.line, "0x"...), inode)
+		text := r.text(r.line)
+		f.Node, f.Name = text[:digits], text[digits:named]
+		if len(text) > named+len("0x") {
+			f.Device = text[named:]
 		}
-		r.line = appendUnixName(r.line[:0], &s)
-		f.Name = r.text.string(r.line)
 		return
 	}
 	if s, ok := r.sockets.Inet(inode); ok {
@@ -181,31 +237,38 @@ func (r *fileReader) socket(f *dtc.OpenFile, inode uint64, link string) {
 		if s.IPv6 {
 			f.Type = "IPv6"
 		}
-		f.Device, f.Node = f.Node, s.Protocol.String()
-		r.line = appendInetName(r.line[:0], &s)
-		f.Name = r.text.string(r.line)
+		r.line = appendInetName(r.line, &s)
+		text := r.text(r.line)
+		f.Device, f.Node, f.Name = text[:digits], s.Protocol.String(), text[digits:]
 		return
 	}
 	if s, ok := r.sockets.Other(inode); ok {
-		f.Type, f.Name = s.Type, s.Name
+		f.Type, f.Name, f.Node = s.Type, s.Name, r.text(r.line)
 		if s.Protocol != "" {
 			f.Device, f.Node = f.Node, s.Protocol
 		}
 		return
 	}
-	f.Type = "sock"
-	f.Device = r.device([2]uint32{r.stat.Dev_major, r.stat.Dev_minor})
-	f.Name = r.protocolName(link)
+	r.foreignSocket(f, inode, r.sockfs.number)
 }
 
-// protocolName is all that is known of a socket of another network namespace,
-// and of one that is in no table because it has not been used.
-func (r *fileReader) protocolName(link string) string {
-	var buf [64]byte
-	n, err := unix.Getxattr(r.host.path(string(r.inProcess(link))), "system.sockprotoname", buf[:])
+// foreignSocket fills in what is known of a socket of another network namespace,
+// and of one that is in no table because it has not been used: its protocol.
+func (r *fileReader) foreignSocket(f *dtc.OpenFile, inode uint64, device [2]uint32) {
+	f.Type, f.Device = "sock", r.device(device)
+	r.line = strconv.AppendUint(r.line[:0], inode, 10)
+	digits := len(r.line)
+	r.line = r.appendProtocol(r.line, f.FD)
+	text := r.text(r.line)
+	f.Node, f.Name = text[:digits], text[digits:]
+}
+
+func (r *fileReader) appendProtocol(b []byte, fd string) []byte {
+	var name [64]byte
+	n, err := unix.Getxattr(r.host.path(string(r.inProcess("fd/"+fd))), "system.sockprotoname", name[:])
 	if err != nil || n <= 0 {
-		return "can't identify protocol"
+		return append(b, "can't identify protocol"...)
 	}
-	name, _, _ := bytes.Cut(buf[:n], []byte{0})
-	return "protocol: " + string(name)
+	protocol, _, _ := bytes.Cut(name[:n], []byte{0})
+	return append(append(b, "protocol: "...), protocol...)
 }

@@ -290,39 +290,17 @@ func TestVirtualization(t *testing.T) {
 	}
 }
 
-func TestSessions(t *testing.T) {
-	record := func(size int, kind byte, user string) string {
-		b := make([]byte, size)
-		b[0] = kind
-		copy(b[utmpUser:], user)
-		return string(b)
-	}
-	for _, size := range []int{utmpSize32, utmpSize64} {
-		utmp := record(size, 2, "reboot") + record(size, 7, "root") + record(size, 7, "") + record(size, 8, "gone") + record(size, 7, "who")
-		if got := tree(t, map[string]string{"var/run/utmp": utmp}).sessions(); got != 2 {
-			t.Errorf("records of %d bytes: %d users", size, got)
-		}
-	}
-	h := tree(t, map[string]string{
-		"run/systemd/sessions/1":     "UID=0\nCLASS=user\n",
-		"run/systemd/sessions/1.ref": "",
-		"run/systemd/sessions/2":     "UID=0\nCLASS=manager\n",
-		"run/systemd/sessions/c1":    "UID=0\nCLASS=greeter\n",
-	})
-	if got := h.sessions(); got != 1 {
-		t.Errorf("sessions of logind: %d users", got)
-	}
-}
-
 func TestRelease(t *testing.T) {
 	for text, want := range map[string]string{
-		"NAME=\"Debian GNU/Linux\"\nVERSION=\"12 (bookworm)\"\n":       "Debian GNU/Linux|12 (bookworm)",
-		"# x\nNAME='Arch Linux'\nBUILD_ID=rolling\n":                   "Arch Linux|",
-		"NAME=Alpine\\ Linux\nVERSION_ID=3.20.1\n":                     "Alpine Linux|3.20.1",
-		"PRETTY_NAME=\"a \\\"b\\\" \\$c\"\nVERSION_ID=\"1\"\nbroken\n": `a "b" $c|1`,
+		"PRETTY_NAME=\"Debian GNU/Linux 12\"\nNAME=\"Debian GNU/Linux\"\nVERSION=\"12 (bookworm)\"\n": "Debian GNU/Linux|12 (bookworm)|Debian GNU/Linux 12",
+		"# x\nNAME='Arch Linux'\nBUILD_ID=rolling\n":                                                  "Arch Linux||",
+		"NAME=Alpine\\ Linux\nVERSION_ID=3.20.1\n":                                                    "Alpine Linux|3.20.1|",
+		"PRETTY_NAME=\"a \\\"b\\\" \\$c\\t\"\nVERSION_ID=\"1\"\nbroken\n":                             `a "b" $c\t|1|a "b" $c\t`,
+		"NAME='a\\t'\n": `a\t||`,
 	} {
-		name, version := tree(t, map[string]string{"etc/os-release": text}).release()
-		if got := name + "|" + version; got != want {
+		var p dtc.Platform
+		tree(t, map[string]string{"etc/os-release": text}).release().fill(&p)
+		if got := p.Platform + "|" + p.PlatformVersion + "|" + p.PrettyName; got != want {
 			t.Errorf("%q: got %q, want %q", text, got, want)
 		}
 	}

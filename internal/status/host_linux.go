@@ -2,6 +2,7 @@ package status
 
 import (
 	"path/filepath"
+	"sync"
 	"time"
 
 	"dtc"
@@ -15,7 +16,9 @@ type host struct {
 	users *users
 	stuck stuckProcesses
 	cores coresCache
+	disks fileSystems
 
+	lists        sync.Pool // of *pidList
 	processParts partPool[dtc.Process]
 	fileParts    partPool[dtc.OpenFile]
 }
@@ -31,14 +34,35 @@ func newHost(opts Options) *host {
 // path is a file of the system, named without the leading slash.
 func (h *host) path(name string) string { return filepath.Join(h.root, name) }
 
-// pids are the ids of all processes, ascending.
+// pids are the ids of all processes, ascending. Who is done with them gives
+// them back with putPIDs.
 func (h *host) pids() ([]int, error) {
-	in, err := h.proc.Scan()
-	if err != nil {
+	l, ok := h.lists.Get().(*pidList)
+	if !ok {
+		l = &pidList{in: proc.NewScanner(h.proc)}
+	}
+	defer h.lists.Put(l)
+	if err := l.in.Open(); err != nil {
 		return nil, err
 	}
-	defer func() { _ = in.Close() }()
-	return in.PIDs(nil)
+	defer func() { _ = l.in.Close() }()
+	pids, err := l.in.PIDs(l.pids[:0])
+	l.pids = nil
+	return pids, err
+}
+
+// putPIDs takes back what pids gave.
+func (h *host) putPIDs(pids []int) {
+	if l, ok := h.lists.Get().(*pidList); ok {
+		l.pids = pids
+		h.lists.Put(l)
+	}
+}
+
+// pidList is the memory that a listing of the processes takes.
+type pidList struct {
+	in   *proc.Scanner
+	pids []int
 }
 
 // bootTime is when the kernel was booted, on the clock of today: what btime in

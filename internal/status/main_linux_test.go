@@ -26,11 +26,32 @@ func TestMain(m *testing.M) {
 		if err := unix.Mlockall(unix.MCL_CURRENT); err != nil {
 			os.Exit(1)
 		}
+	case "title":
+		writeTitle("worker: \x01 of\n many ")
+	case "no arguments":
+		dropArguments()
+	case "blocked":
+		holdFile()
 	case "files in a new network":
 		loopbackUp()
 		open = openEverything()
 	case "files":
 		open = openEverything()
+	case "tell files":
+		tellFiles()
+		return
+	case "files elsewhere":
+		open = new(opener)
+		open.openIn(".")
+	case "any files", "sockets", "sockets cut off", "files in a chroot", "files in new mounts", "files in no folder", "many descriptors",
+		"as many as may be", "unused sockets":
+		open = openMore(os.Getenv(helperEnv))
+	case "services":
+		tellServices()
+		return
+	case "services as nobody":
+		tellServicesAsNobody()
+		return
 	}
 	_, _ = os.Stdout.WriteString("ready\n")
 	ended := make(chan os.Signal, 1)
@@ -84,14 +105,19 @@ func start(tb testing.TB, cmd *exec.Cmd) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	// Start returns before the program runs: until then the process is a copy
-	// of this one.
-	want, err := filepath.EvalSymlinks(cmd.Path)
+	executes(tb, cmd.Process.Pid, cmd.Path)
+}
+
+// executes waits until a process runs a program: a new one is a copy of its
+// parent before.
+func executes(tb testing.TB, pid int, program string) {
+	tb.Helper()
+	want, err := filepath.EvalSymlinks(program)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	eventually(tb, "the process to execute "+cmd.Path, func() bool {
-		now, err := os.Readlink("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/exe")
+	eventually(tb, "the process to execute "+program, func() bool {
+		now, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe")
 		return err == nil && now == want
 	})
 }

@@ -78,8 +78,9 @@ func parseMeminfo(data []byte) (*dtc.Memory, error) {
 	if m.CachedBytes >= 0 {
 		m.CachedBytes += values["SReclaimable"] // 0 where the kernel does not tell it apart
 	}
-	if m.AvailableBytes < 0 || m.AvailableBytes > m.TotalBytes {
-		// Kernels before 3.14, and a container that sees the host's figure.
+	if m.AvailableBytes <= 0 || m.AvailableBytes > m.TotalBytes {
+		// Kernels before 3.14, and a container that sees the host's figure. Of none
+		// at all free makes the same.
 		m.AvailableBytes = m.FreeBytes
 	}
 	m.UsedBytes = without(m.TotalBytes, m.AvailableBytes)

@@ -10,10 +10,18 @@ import (
 	"dtc/internal/proc"
 )
 
-// mounts are the mounts that lsof treats in a way of their own.
+// mounts are the mounts that lsof treats in a way of their own, and those that
+// may not answer.
 type mounts struct {
-	servers []serverMount
-	queues  [][2]uint32 // devices of POSIX message queues
+	servers []serverMount // the last mounted first
+	queues  [][2]uint32   // devices of POSIX message queues
+	remote  []remoteMount
+}
+
+// remoteMount is a mount that depends on someone else: it may never answer.
+type remoteMount struct {
+	device [2]uint32
+	dir    string
 }
 
 // serverMount is a mount of a file server.
@@ -35,27 +43,56 @@ func (h *host) readMounts() mounts {
 func parseMounts(data []byte) mounts {
 	var m mounts
 	for line := range bytes.Lines(data) {
-		before, after, _ := strings.Cut(strings.TrimSuffix(string(line), "\n"), " - ")
-		fields, more := strings.Fields(before), strings.Fields(after)
-		if len(fields) < 5 || len(more) < 2 {
+		// Most mounts are of no interest, and a host can have many thousands.
+		before, after, _ := bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte(" - "))
+		kind, after, _ := bytes.Cut(after, []byte(" "))
+		if string(kind) != "mqueue" && !isRemote(string(kind)) {
 			continue
 		}
-		major, minor, _ := strings.Cut(fields[2], ":")
-		var device [2]uint32
-		var errs [2]error
-		device[0], errs[0] = parseUint32(major)
-		device[1], errs[1] = parseUint32(minor)
-		if errs != [2]error{} {
-			continue
-		}
-		switch more[0] {
-		case "nfs", "nfs3", "nfs4":
-			m.servers = append(m.servers, serverMount{device, unescapeMount(fields[4]), unescapeMount(more[1])})
-		case "mqueue":
-			m.queues = append(m.queues, device)
-		}
+		source, _, _ := bytes.Cut(after, []byte(" "))
+		m.add(string(kind), strings.Fields(string(before)), string(source))
 	}
+	slices.Reverse(m.servers)
 	return m
+}
+
+// isRemote tells whether a file system is of a kind that can block for ever: it
+// asks another machine, or a program.
+func isRemote(kind string) bool {
+	switch kind {
+	case "fuse", "fuseblk", "nfs", "nfs3", "nfs4", "cifs", "smb3", "smbfs", "9p", "virtiofs", "ceph", "afs", "coda", "orangefs",
+		"gfs2", "ocfs2", "gpfs", "beegfs", "ncpfs", "autofs", "vboxsf":
+		return true
+	case "lustre": //nolint:misspell // its name
+		return true
+	default:
+		return strings.HasPrefix(kind, "fuse.")
+	}
+}
+
+// add adds a mount of the given kind. Its fields are those of mountinfo up to
+// the kind.
+func (m *mounts) add(kind string, fields []string, source string) {
+	if len(fields) < 5 {
+		return
+	}
+	major, minor, _ := strings.Cut(fields[2], ":")
+	var device [2]uint32
+	var errs [2]error
+	device[0], errs[0] = parseUint32(major)
+	device[1], errs[1] = parseUint32(minor)
+	if errs != [2]error{} {
+		return
+	}
+	dir := unescapeMount(fields[4])
+	switch kind {
+	case "mqueue":
+		m.queues = append(m.queues, device)
+		return
+	case "nfs", "nfs3", "nfs4":
+		m.servers = append(m.servers, serverMount{device, dir, unescapeMount(source)})
+	}
+	m.remote = append(m.remote, remoteMount{device, dir})
 }
 
 // unescapeMount undoes the kernel's octal escapes of white space.
@@ -74,17 +111,29 @@ func unescapeMount(s string) string {
 	return b.String()
 }
 
-func (m *mounts) isQueue(major, minor uint32) bool {
-	return slices.Contains(m.queues, [2]uint32{major, minor})
+func (m *mounts) isQueue(device [2]uint32) bool { return slices.Contains(m.queues, device) }
+
+// isRemote tells whether a device is a remote one.
+func (m *mounts) isRemote(device [2]uint32) bool {
+	return slices.ContainsFunc(m.remote, func(r remoteMount) bool { return r.device == device })
 }
 
-// appendServer returns path with the name of the file server behind it, if it
+// leadsToRemote tells whether a path leads to a remote mount.
+func (m *mounts) leadsToRemote(path []byte) bool {
+	return slices.ContainsFunc(m.remote, func(r remoteMount) bool {
+		rest, ok := bytes.CutPrefix(path, []byte(r.dir))
+		return ok && (len(rest) == 0 || rest[0] == '/')
+	})
+}
+
+// appendServer appends the name of the file server behind a path to it, if it
 // is on one.
-func (m *mounts) appendServer(path []byte, id proc.FileID) []byte {
+func (m *mounts) appendServer(b, path []byte, id proc.FileID) []byte {
+	b = append(b, path...)
 	for _, s := range m.servers {
 		if s.device == [2]uint32{id.Major, id.Minor} && bytes.HasPrefix(path, []byte(s.dir)) {
-			return append(append(append(bytes.Clone(path), " ("...), s.source...), ')')
+			return append(append(append(b, " ("...), s.source...), ')')
 		}
 	}
-	return path
+	return b
 }

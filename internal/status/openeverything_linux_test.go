@@ -157,10 +157,12 @@ func (o *opener) anonymous() {
 
 // loopbackUp switches the loopback device on, which is off in a new network
 // namespace.
-func loopbackUp() {
+func loopbackUp() { setLoopback(unix.IFF_UP | unix.IFF_RUNNING) }
+
+func setLoopback(flags uint16) {
 	fd := must(unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0))
 	request := must(unix.NewIfreq("lo"))
-	request.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	request.SetUint16(flags)
 	must(0, unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, request))
 	must(0, unix.Close(fd))
 }

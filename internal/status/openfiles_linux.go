@@ -3,7 +3,6 @@ package status
 import (
 	"context"
 	"errors"
-	"os"
 	"strconv"
 	"strings"
 
@@ -19,88 +18,154 @@ func (c *Collector) openFiles(ctx context.Context, sel *selector, r *dtc.Report,
 	if err != nil {
 		return err
 	}
+	defer c.host.putPIDs(pids)
+	tables := newFileTables(c.host)
 	s := sweep[dtc.OpenFile]{
-		fs: c.host.proc, sel: sel, stuck: &c.host.stuck, stall: stallTime, parts: &c.host.fileParts,
-		open: func() reader[dtc.OpenFile] { return newFileReader(c.host) },
+		fs: c.host.proc, sel: sel, stuck: &c.host.stuck, stall: stallTime, parts: &c.host.fileParts, side: sideBySide(),
+		open: func() reader[dtc.OpenFile] { return newFileReader(tables, c.host.users.load()) },
 	}
 	return s.run(ctx, sel.pids(pids), func(part []dtc.OpenFile, last bool, notes []string) error {
+		if last {
+			notes = append(notes, tables.said...)
+		}
 		r.OpenFiles, r.Partial, r.Notes = part, !last, notes
 		return emit(r)
 	})
 }
 
+// fileTables are what the readers of one answer share. They change no more.
+type fileTables struct {
+	host    *host
+	mounts  mounts
+	sockets *proc.SocketIndex
+	locks   *proc.Locks
+	pipes   kernelDevice
+	sockfs  kernelDevice
+	said    []string // what the operator should know
+}
+
+// rooted is a full path as it is in the system's files.
+func (h *host) rooted(path string) string {
+	if h.root == "/" && strings.HasPrefix(path, "/") {
+		return path
+	}
+	return h.path(path)
+}
+
+func newFileTables(h *host) *fileTables {
+	t := &fileTables{host: h, sockets: h.proc.IndexSockets(), mounts: h.readMounts(), pipes: pipeDevice(), sockfs: socketDevice()}
+	var err error
+	t.locks, err = h.proc.Locks()
+	if err == nil && t.locks.Many {
+		err = errors.New("there are more than can be kept: some are not shown")
+	}
+	if err != nil {
+		t.said = append(t.said, "locks: "+err.Error())
+	}
+	if err := t.sockets.Err(); err != nil {
+		t.said = append(t.said, "sockets: "+strings.ReplaceAll(err.Error(), "\n", ", "))
+	}
+	return t
+}
+
+// kernelDevice is the number of a device that the kernel has for files of one
+// kind without a path.
+type kernelDevice struct {
+	number [2]uint32
+	known  bool
+}
+
+func pipeDevice() kernelDevice {
+	var ends [2]int
+	if unix.Pipe2(ends[:], unix.O_CLOEXEC) != nil {
+		return kernelDevice{}
+	}
+	_ = unix.Close(ends[1])
+	return deviceOf(ends[0])
+}
+
+func socketDevice() kernelDevice {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return kernelDevice{}
+	}
+	return deviceOf(fd)
+}
+
+// deviceOf closes fd.
+func deviceOf(fd int) kernelDevice {
+	defer func() { _ = unix.Close(fd) }()
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) != nil {
+		return kernelDevice{}
+	}
+	return kernelDevice{[2]uint32{unix.Major(st.Dev), unix.Minor(st.Dev)}, true}
+}
+
 // unknownType is what lsof shows of a file that cannot be looked at.
 const unknownType = "unknown"
 
+// Limits of what a reader remembers.
+const (
+	maxDevices = 4096
+	maxNumbers = 4096
+)
+
 // fileReader reads what lsof prints of a process.
 type fileReader struct {
-	host    *host
-	users   *userNames
-	text    text
-	mounts  mounts
-	sockets *proc.SocketTable
-	locks   map[proc.Lock]byte
+	*fileTables
 
-	devices map[[2]uint32]string     // as lsof prints them
-	mapped  map[string]statResult    // by path: what other processes have mapped too
-	seen    map[proc.FileID]struct{} // mapped by this process
+	users   *userNames
+	devices map[[2]uint32]string // as lsof prints them
+	numbers []string             // of descriptors
+	mapped  mappedFiles
+	lines   proc.Maps
+	fds     proc.Descriptors
 	stat    unix.Statx_t
-	fds     []int
-	name    []byte // of a file in the process' directory
-	full    []byte // the same from the root
+	full    []byte // path of a file in the process' directory
 	line    []byte
 	info    proc.FDInfo
+	shared  int // bytes of text that items have in common with others
 
 	// Of the process being read.
 	in      *proc.Scanner
-	base    dtc.OpenFile // what all its files have
-	careful bool         // nothing may be read of it that can block
+	careful bool // nothing may be read of it that can block
+	base    dtc.OpenFile
+	held    proc.ProcessLocks
 	put     func(dtc.OpenFile)
+	text    func([]byte) string // makes a string that lives as long as the item that is put next
 }
 
-func newFileReader(h *host) *fileReader {
-	r := &fileReader{
-		host:    h,
-		users:   h.users.load(),
-		mounts:  h.readMounts(),
-		sockets: h.proc.Sockets(),
-		locks:   make(map[proc.Lock]byte),
-		devices: make(map[[2]uint32]string),
-		mapped:  make(map[string]statResult),
-		seen:    make(map[proc.FileID]struct{}),
-	}
-	if data, err := os.ReadFile(h.path("proc/locks")); err == nil {
-		proc.ParseLocks(data, r.locks)
-	}
-	return r
+func newFileReader(t *fileTables, users *userNames) *fileReader {
+	return &fileReader{fileTables: t, users: users, devices: make(map[[2]uint32]string)}
 }
 
-func (r *fileReader) made() int { return r.text.made() }
+func (r *fileReader) made() int { return r.shared }
 
-func (r *fileReader) notes() []string {
-	if err := r.sockets.Err(); err != nil {
-		return []string{"sockets: " + strings.ReplaceAll(err.Error(), "\n", ", ")}
-	}
-	return nil
-}
+func (*fileReader) notes() []string { return nil }
 
-func (r *fileReader) read(p *target, put func(dtc.OpenFile)) {
-	if p.stat.State == 'Z' {
+func (r *fileReader) read(t *target, put func(dtc.OpenFile)) {
+	if t.stat.State == 'Z' {
 		return // it has no files any more
 	}
-	uid, err := p.in.Owner()
+	uid, err := t.in.Owner()
 	if err != nil {
 		return
 	}
-	r.in, r.put, r.careful = p.in, put, p.careful
+	r.in, r.careful, r.text, r.put = t.in, t.careful, t.text, put
+	r.held = r.locks.Process(t.stat.PID)
+	// The command is a string of its own: its items may be of several parts.
+	command := r.base.Command
+	if command != string(t.stat.Comm) {
+		command = string(t.stat.Comm)
+	}
 	r.base = dtc.OpenFile{
-		PID: p.stat.PID, User: r.users.name(uid), Command: r.text.string(p.stat.Comm),
-		SizeBytes: dtc.Absent, Offset: dtc.Absent,
+		PID: t.stat.PID, User: r.users.name(uid), Command: command, SizeBytes: dtc.Absent, Offset: dtc.Absent,
 	}
 	r.special("cwd", "cwd", uid)
 	r.special("root", "rtd", uid)
 	program := r.special("exe", "txt", uid)
-	if !p.careful {
+	if !r.careful && !t.stat.KernelThread() {
 		r.maps(program)
 	}
 	r.descriptors()
@@ -112,17 +177,18 @@ func (r *fileReader) special(link, fd string, uid uint32) proc.FileID {
 	f.FD = fd
 	path, err := r.in.Readlink(link)
 	if err != nil {
-		r.unreadable(&f, r.inProcess(link), "readlink", err)
-		if fd == "txt" && errors.Is(err, unix.ENOENT) && uid == 0 {
-			f.Name = r.text.string(r.inProcess(link)) // a thread of the kernel has no program
+		f.Type = unknownType
+		r.line = append(r.line[:0], r.inProcess(link)...)
+		if fd != "txt" || !errors.Is(err, unix.ENOENT) || uid != 0 { // a thread of the kernel has no program
+			r.line = appendReason(r.line, "readlink", err)
 		}
+		f.Name = r.text(r.line)
 		r.put(f)
 		return proc.FileID{}
 	}
 	source, _ := splitLink(path)
 	if err := r.in.Stat(link, &r.stat); err != nil {
 		r.unreadable(&f, source, "stat", err)
-		r.put(f)
 		return proc.FileID{}
 	}
 	r.file(&f, source, &r.stat)
@@ -130,11 +196,12 @@ func (r *fileReader) special(link, fd string, uid uint32) proc.FileID {
 	return fileID(&r.stat)
 }
 
-// unreadable fills in a file of which only the name is known, with the reason.
+// unreadable puts a file of which only the name is known, with the reason.
 func (r *fileReader) unreadable(f *dtc.OpenFile, name []byte, call string, err error) {
 	f.Type = unknownType
 	r.line = appendReason(append(r.line[:0], name...), call, err)
-	f.Name = r.text.string(r.line)
+	f.Name = r.text(r.line)
+	r.put(*f)
 }
 
 // appendReason appends why a call failed, in the words of strerror(3): those of

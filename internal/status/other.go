@@ -18,7 +18,10 @@ import (
 )
 
 // host is what answers need on systems that are asked through gopsutil.
-type host struct{ names }
+type host struct {
+	names
+	disks fileSystems
+}
 
 func newHost(Options) *host { return &host{} }
 

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -47,8 +48,6 @@ func (*host) load(minutes int) float64 {
 	}
 }
 
-func (*host) sessions() int { return dtc.Absent }
-
 func (*host) model() string { return sysctl("machdep.cpu.brand_string") }
 
 // sysctl is a text of the kernel, "" if it does not have it.
@@ -75,6 +74,9 @@ func (*host) system(context.Context) (*dtc.Platform, error) {
 		KernelVersion:   unix.ByteSliceToString(uts.Version[:]),
 		Arch:            unix.ByteSliceToString(uts.Machine[:]),
 		OperatingSystem: "Darwin",
+		BootID:          strings.ToLower(strings.ReplaceAll(sysctl("kern.bootsessionuuid"), "-", "")),
+		HardwareVendor:  "Apple Inc.",
+		HardwareModel:   sysctl("hw.model"),
 	}
 	if present, err := unix.SysctlUint32("kern.hv_vmm_present"); err == nil {
 		p.Virtualization = "none"

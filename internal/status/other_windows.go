@@ -68,8 +68,6 @@ func (*host) known(into *cpuTimes, from *cpu.TimesStat) {
 
 func (*host) load(int) float64 { return dtc.AbsentFloat() }
 
-func (*host) sessions() int { return dtc.Absent }
-
 // model is what the firmware calls the processor.
 func (*host) model() string {
 	return registryText(`HARDWARE\DESCRIPTION\System\CentralProcessor\0`, "ProcessorNameString")
@@ -112,9 +110,16 @@ func (*host) system(context.Context) (*dtc.Platform, error) {
 	if version.BuildNumber >= firstBuildOf11 {
 		p.Platform = strings.Replace(p.Platform, "Windows 10", "Windows 11", 1)
 	}
+	p.PrettyName = strings.TrimSpace(p.Platform + " " + p.PlatformVersion)
+	p.HardwareVendor, p.HardwareModel = registryText(bios, "SystemManufacturer"), registryText(bios, "SystemProductName")
+	p.FirmwareVersion = registryText(bios, "BIOSVersion")
+	p.MachineID = strings.ReplaceAll(registryText(`SOFTWARE\Microsoft\Cryptography`, "MachineGuid"), "-", "")
 	p.BootTime, p.UptimeSeconds = uptime()
 	return p, nil
 }
+
+// bios is what the system remembers of the firmware.
+const bios = `HARDWARE\DESCRIPTION\System\BIOS`
 
 // machine is the architecture as uname -m names it.
 func machine() string {
@@ -127,7 +132,6 @@ func machine() string {
 // firmware knows a virtual machine by what its firmware says, "" if it says
 // nothing.
 func firmware() string {
-	const bios = `HARDWARE\DESCRIPTION\System\BIOS`
 	text := registryText(bios, "SystemManufacturer") + " " + registryText(bios, "SystemProductName")
 	for _, known := range [...][2]string{
 		{"VMware", "vmware"},

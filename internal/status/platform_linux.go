@@ -29,33 +29,37 @@ func (c *Collector) platform(context.Context) (*dtc.Platform, error) {
 		Virtualization:  c.host.virtualization(),
 		OperatingSystem: "GNU/Linux", // what uname -o says wherever glibc or musl is
 	}
-	p.Platform, p.PlatformVersion = c.host.release()
+	c.host.release().fill(p)
+	c.host.hostnamectl(p)
 	return p, nil
 }
 
-// release is the distribution's name and version: os-release(5).
-func (h *host) release() (name, version string) {
+// release is what the distribution says of itself: os-release(5).
+type release map[string]string
+
+func (h *host) release() release {
 	for _, file := range []string{"etc/os-release", "usr/lib/os-release"} {
-		data, err := os.ReadFile(h.path(file))
-		if err != nil {
-			continue
+		if data, err := os.ReadFile(h.path(file)); err == nil {
+			return parseVariables(data)
 		}
-		values := parseOSRelease(data)
-		name, version = values["NAME"], values["VERSION"]
-		if version == "" {
-			version = values["VERSION_ID"]
-		}
-		if name == "" {
-			name = values["PRETTY_NAME"]
-		}
-		return name, version
 	}
-	return "", ""
+	return nil
 }
 
-// parseOSRelease reads lines KEY=VALUE, whose values may be quoted as in a
+func (r release) fill(p *dtc.Platform) {
+	p.PrettyName, p.CPEName = r["PRETTY_NAME"], r["CPE_NAME"]
+	p.Platform, p.PlatformVersion = r["NAME"], r["VERSION"]
+	if p.PlatformVersion == "" {
+		p.PlatformVersion = r["VERSION_ID"]
+	}
+	if p.Platform == "" {
+		p.Platform = p.PrettyName
+	}
+}
+
+// parseVariables reads lines KEY=VALUE, whose values may be quoted as in a
 // shell.
-func parseOSRelease(data []byte) map[string]string {
+func parseVariables(data []byte) map[string]string {
 	values := make(map[string]string)
 	for line := range bytes.Lines(data) {
 		key, value, ok := strings.Cut(strings.TrimSpace(string(line)), "=")
@@ -77,7 +81,7 @@ func unquote(s string) string {
 			quote = c
 		case c == quote && quote != 0:
 			quote = 0
-		case c == '\\' && quote != '\'' && i+1 < len(s):
+		case c == '\\' && i+1 < len(s) && escapes(quote, s[i+1]):
 			i++
 			b.WriteByte(s[i])
 		default:
@@ -85,4 +89,17 @@ func unquote(s string) string {
 		}
 	}
 	return b.String()
+}
+
+// escapes tells whether a backslash before c is none of the word. Between
+// quotes it stands for itself before most characters.
+func escapes(quote, c byte) bool {
+	switch quote {
+	case 0:
+		return true
+	case '"':
+		return strings.IndexByte("\"\\`$", c) >= 0
+	default:
+		return false
+	}
 }

@@ -1,7 +1,10 @@
 package status
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -15,31 +18,36 @@ const maxCommand = 128<<10 - 1
 
 // processes answers what ps aux prints, field by field. See ps(1).
 func (c *Collector) processes(ctx context.Context, sel *selector, r *dtc.Report, emit func(*dtc.Report) error) error {
-	pids, err := c.host.pids()
-	if err != nil {
-		return err
-	}
-	mem, err := c.memory(ctx)
+	memory, err := c.host.memoryBytes()
 	if err != nil {
 		return err
 	}
 	r.PIDWidth = c.host.pidWidth()
 	since := proc.SinceBoot()
-	now := processNow{
+	return c.processesAt(ctx, sel, processNow{
 		boot:   bootTime(),
 		ticks:  proc.DurationToTicks(since),
-		memory: float64(mem.TotalBytes),
-	}
-	s := sweep[dtc.Process]{
-		fs: c.host.proc, sel: sel, stuck: &c.host.stuck, stall: stallTime, parts: &c.host.processParts,
-		open: func() reader[dtc.Process] {
-			return &processReader{now: now, users: c.host.users.load(), ttys: newTTYs(c.host)}
-		},
-	}
-	return s.run(ctx, sel.pids(pids), func(part []dtc.Process, last bool, notes []string) error {
+		memory: memory,
+	}, func(part []dtc.Process, last bool, notes []string) error {
 		r.Process, r.Partial, r.Notes = part, !last, notes
 		return emit(r)
 	})
+}
+
+func (c *Collector) processesAt(ctx context.Context, sel *selector, now processNow, deliver func([]dtc.Process, bool, []string) error) error {
+	pids, err := c.host.pids()
+	if err != nil {
+		return err
+	}
+	defer c.host.putPIDs(pids)
+	drivers := c.host.ttyDrivers()
+	s := sweep[dtc.Process]{
+		fs: c.host.proc, sel: sel, stuck: &c.host.stuck, stall: stallTime, parts: &c.host.processParts, side: sideBySide(),
+		open: func() reader[dtc.Process] {
+			return &processReader{now: now, users: c.host.users.load(), ttys: newTTYs(c.host, drivers)}
+		},
+	}
+	return s.run(ctx, sel.pids(pids), deliver)
 }
 
 // pidWidth returns how many digits the largest pid has, as ps finds it: one less
@@ -52,6 +60,22 @@ func (h *host) pidWidth() int {
 	return len(strconv.Itoa(most - 1))
 }
 
+// memoryBytes is how much memory the machine has.
+func (h *host) memoryBytes() (float64, error) {
+	const label, unit = "MemTotal:", 1 << 10
+	data, err := os.ReadFile(h.path("proc/meminfo"))
+	if err != nil {
+		return 0, err
+	}
+	for line := range bytes.Lines(data) {
+		if rest, ok := bytes.CutPrefix(line, []byte(label)); ok {
+			total, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(string(rest)), " kB"), 10, 52)
+			return float64(total * unit), err
+		}
+	}
+	return 0, errors.New("read " + h.path("proc/meminfo") + ": it does not say how much memory there is")
+}
+
 // processNow is what the figures of a process are computed from.
 type processNow struct {
 	boot   time.Time // on the clock of today
@@ -61,20 +85,19 @@ type processNow struct {
 
 // processReader reads what ps aux prints of a process.
 type processReader struct {
-	now   processNow
-	users *userNames
-	ttys  *ttys
-	text  text
-	comm  []byte // of the process being read
-	line  []byte
+	now    processNow
+	users  *userNames
+	ttys   *ttys
+	status proc.Status
+	comm   []byte // of the process being read
 }
 
-func (r *processReader) made() int { return r.text.made() }
+func (*processReader) made() int { return 0 }
 
 func (*processReader) notes() []string { return nil }
 
 func (r *processReader) read(t *target, put func(dtc.Process)) {
-	in, st := t.in, &t.stat
+	st := &t.stat
 	r.comm = append(r.comm[:0], st.Comm...)
 	p := dtc.Process{
 		PID:        st.PID,
@@ -83,46 +106,56 @@ func (r *processReader) read(t *target, put func(dtc.Process)) {
 		StartedAt:  r.now.boot.Add(proc.TicksToDuration(st.StartTicks)),
 		CPUSeconds: proc.TicksToDuration(st.UserTicks + st.SysTicks).Seconds(),
 		CPUPercent: r.now.cpuPercent(st),
-		Name:       r.text.string(st.Comm),
+		Name:       t.text(st.Comm),
 		Threads:    st.Threads,
 	}
-	var status proc.Status
-	if st.KernelThread() {
-		// Nothing of it is in status but the user, and that is cheaper had.
-		status.UID, _ = in.Owner()
-	} else {
-		data, err := in.Read("status")
-		if err != nil {
-			return // it has ended meanwhile
-		}
-		status.Parse(data)
+	if !r.readStatus(t) {
+		return // it has ended meanwhile
 	}
-	p.User = r.users.name(status.UID)
-	p.VSZBytes, p.RSSBytes = status.VMSizeBytes, status.VMRSSBytes
-	p.MemPercent = 100 * float64(status.VMRSSBytes) / r.now.memory
-	p.State = r.text.string(appendState(r.line[:0], st, &status))
-	p.Command = r.command(t)
+	p.User = r.users.name(r.status.UID)
+	p.VSZBytes, p.RSSBytes = r.status.VMSizeBytes, r.status.VMRSSBytes
+	p.MemPercent = 100 * float64(p.RSSBytes) / r.now.memory
+	t.line = appendState(t.line[:0], st, &r.status)
+	p.State = t.text(t.line)
+	t.line = appendCommand(t.line[:0], t, r.comm)
+	p.Command = t.text(t.line)
 	put(p)
 }
 
-// command is the command line as ps shows it: the arguments with a space
-// between them, or the name in brackets if there are none.
-func (r *processReader) command(t *target) string {
-	line := r.line[:0]
+// readStatus reads what stat does not say. Of a thread of the kernel that is
+// nothing but the user, and this is cheaper had.
+func (r *processReader) readStatus(t *target) bool {
+	if t.stat.KernelThread() {
+		uid, err := t.in.Owner()
+		r.status = proc.Status{UID: uid}
+		return err == nil
+	}
+	data, err := t.in.Read("status")
+	if err == nil {
+		r.status.Parse(data)
+	}
+	return err == nil
+}
+
+// appendCommand appends the command line as ps shows it: the arguments with a
+// space between them, a question mark if nothing is in them, or the name in
+// brackets if there are none.
+func appendCommand(b []byte, t *target, comm []byte) []byte {
 	if t.stat.State != 'Z' && !t.stat.KernelThread() && !t.careful {
 		data, err := t.in.ReadHead("cmdline", maxCommand)
 		if err == nil && len(data) > 0 {
-			line = appendArguments(line, data)
-			r.line = line
-			return r.text.string(line)
+			start := len(b)
+			if b = appendArguments(b, data); len(b) == start {
+				b = append(b, '?')
+			}
+			return b
 		}
 	}
-	line = append(appendPrintable(append(line, '['), r.comm), ']')
+	b = append(appendPrintable(append(b, '['), comm), ']')
 	if t.stat.State == 'Z' {
-		line = append(line, " <defunct>"...)
+		b = append(b, " <defunct>"...)
 	}
-	r.line = line
-	return r.text.string(line)
+	return b
 }
 
 // cpuPercent is what ps calls %CPU: the time on processors over the time since

@@ -62,12 +62,43 @@ func cast(t *testing.T) map[int]string {
 		}
 		all[pid] = what
 	}
+	leader, child := job(t, "-c")
+	all[leader], all[child] = "leads the foreground", "in the foreground"
+	leader, child = job(t, "-mc")
+	all[leader], all[child] = "has a job", "in the background"
+	all[helper(t, "title", nil)] = "wrote its title over its arguments"
+	all[helper(t, "no arguments", nil)] = "without arguments"
 	all[helper(t, "plain", nil)] = "many threads"
 	all[helper(t, "locked", nil)] = "locked memory"
 	all[zombie(t)] = "zombie"
 	all[1] = "the first"
 	all[2] = "a thread of the kernel"
 	return all
+}
+
+// job starts a shell on a terminal of its own, and a job of it.
+func job(t *testing.T, flags string) (leader, child int) {
+	t.Helper()
+	tty := terminal(t)
+	cmd := exec.Command("/bin/bash", flags, "/bin/sleep 1000 & echo $!; wait")
+	cmd.Stdin, cmd.Stderr = tty, tty
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, cmd)
+	line := make([]byte, 16)
+	n, err := out.Read(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if child, err = strconv.Atoi(strings.TrimSpace(string(line[:n]))); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Kill(child, syscall.SIGKILL) })
+	executes(t, child, "/bin/sleep")
+	return cmd.Process.Pid, child
 }
 
 // zombie starts a process that ends and is not waited for.
@@ -142,13 +173,21 @@ func ps(t *testing.T) map[int]line {
 // list returns the answer to one query.
 func list(tb testing.TB, c *Collector, status dtc.Status) (r dtc.Report) {
 	tb.Helper()
+	var process []dtc.Process
+	var files []dtc.OpenFile
 	err := c.Get(context.Background(), dtc.Query{Status: status}, func(part *dtc.Report) error {
-		process, files := append(r.Process, part.Process...), append(r.OpenFiles, part.OpenFiles...)
+		for _, p := range part.Process {
+			own(&p.User, &p.TTY, &p.State, &p.Name, &p.Command)
+			process = append(process, p)
+		}
+		for _, f := range part.OpenFiles {
+			own(&f.User, &f.Command, &f.FD, &f.Mode, &f.Lock, &f.Type, &f.Device, &f.Node, &f.Name)
+			files = append(files, f)
+		}
 		if len(part.Process) > partItems || len(part.OpenFiles) > partItems {
 			tb.Errorf("a part has %d and %d items", len(part.Process), len(part.OpenFiles))
 		}
 		r = *part
-		r.Process, r.OpenFiles = process, files
 		return nil
 	})
 	if err != nil {
@@ -157,6 +196,7 @@ func list(tb testing.TB, c *Collector, status dtc.Status) (r dtc.Report) {
 	if r.Partial {
 		tb.Error("the last part says that more follow")
 	}
+	r.Process, r.OpenFiles = process, files
 	return r
 }
 

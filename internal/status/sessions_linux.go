@@ -1,78 +1,94 @@
 package status
 
 import (
-	"bytes"
-	"encoding/binary"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
+	"time"
+
+	"dtc"
 )
 
-// Of struct utmp, see utmp(5): what is the same in both sizes that it has.
 const (
-	utmpSize32  = 384 // with times of 32 bits, as on amd64
-	utmpSize64  = 400 // with times of 64 bits, as on arm64
-	utmpUser    = 44  // 32 bytes
-	utmpUserEnd = utmpUser + 32
-	utmpMaxType = 9
-	userProcess = 7
+	maxSessionBytes = 64 << 10 // that is read of the file of a session
+	maxSessions     = 10_000
+)
+
+// Of struct utmp there are two sizes, see utmp(5): with times of 32 bits, as on
+// amd64, and of 64 bits, as on arm64.
+var (
+	utmp32 = utmpLayout{size: 384, pid: 4, line: span{8, 40}, user: span{44, 76}, host: span{76, 332}, seconds: span{340, 344}}
+	utmp64 = utmpLayout{size: 400, pid: 4, line: span{8, 40}, user: span{44, 76}, host: span{76, 332}, seconds: span{344, 352}}
 )
 
 // sessions counts who is logged in as uptime does: by utmp(5), and where the
 // system keeps none any more by the sessions of systemd-logind(8).
 func (h *host) sessions() int {
-	data, err := os.ReadFile(h.path("var/run/utmp"))
-	if err == nil {
-		return countUtmp(data)
+	if data, err := h.readUtmp(); err == nil {
+		return len(parseUtmp(data))
 	}
-	files, _ := filepath.Glob(h.path("run/systemd/sessions/*"))
-	count := 0
-	for _, file := range files {
-		if strings.HasSuffix(file, ".ref") {
+	return len(h.logindSessions())
+}
+
+func (h *host) readUtmp() ([]byte, error) {
+	return readUpTo(h.path("var/run/utmp"), maxUtmpBytes)
+}
+
+// parseUtmp returns the logins of users. Which size the records have shows in
+// whether they make sense.
+func parseUtmp(data []byte) []dtc.User {
+	for _, layout := range []utmpLayout{utmp32, utmp64} {
+		if layout.fits(data) {
+			return layout.parse(data)
+		}
+	}
+	return utmp32.parse(data)
+}
+
+// logindSessions are the sessions of users that systemd-logind(8) has, the
+// oldest first.
+func (h *host) logindSessions() []dtc.User {
+	dir := h.path("run/systemd/sessions")
+	entries, _ := os.ReadDir(dir)
+	var users []dtc.User
+	for _, entry := range entries[:min(len(entries), maxSessions)] {
+		if !entry.Type().IsRegular() {
 			continue
 		}
-		if data, err := os.ReadFile(file); err == nil && isUserSession(data) {
-			count++
+		data, err := readUpTo(filepath.Join(dir, entry.Name()), maxSessionBytes)
+		if err != nil {
+			continue
+		}
+		if u, ok := parseSession(data); ok {
+			users = append(users, u)
 		}
 	}
-	return count
+	slices.SortStableFunc(users, func(x, y dtc.User) int { return x.LoginAt.Compare(y.LoginAt) })
+	return users
 }
 
-// countUtmp counts the records of users. Which of the two sizes the records have
-// shows in whether they make sense.
-func countUtmp(data []byte) int {
-	for _, size := range []int{utmpSize32, utmpSize64} {
-		if n, ok := countRecords(data, size); ok {
-			return n
-		}
+// parseSession reads the file of a session, of the form KEY=VALUE. ok is false
+// for those of the login screen and of services.
+func parseSession(data []byte) (u dtc.User, ok bool) {
+	values := make(map[string]string)
+	for line := range strings.Lines(string(data)) {
+		key, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
+		values[key] = value
 	}
-	return 0
-}
-
-func countRecords(data []byte, size int) (users int, ok bool) {
-	if len(data)%size != 0 {
-		return 0, false
+	if !strings.HasPrefix(values["CLASS"], "user") {
+		return u, false
 	}
-	for ; len(data) > 0; data = data[size:] {
-		kind := binary.NativeEndian.Uint16(data)
-		if kind > utmpMaxType {
-			return 0, false
-		}
-		name, _, _ := bytes.Cut(data[utmpUser:utmpUserEnd], []byte{0})
-		if kind == userProcess && len(name) > 0 {
-			users++
-		}
+	u = dtc.User{Name: values["USER"], Line: values["TTY"], From: values["REMOTE_HOST"], PID: dtc.Absent}
+	if u.Name == "" {
+		u.Name = values["UID"]
 	}
-	return users, true
-}
-
-// isUserSession tells sessions of people from those of the login screen and of
-// services. The file is of the form KEY=VALUE.
-func isUserSession(data []byte) bool {
-	for line := range bytes.Lines(data) {
-		if class, ok := bytes.CutPrefix(bytes.TrimSpace(line), []byte("CLASS=")); ok {
-			return bytes.HasPrefix(class, []byte("user"))
-		}
+	if pid, err := strconv.ParseInt(values["LEADER"], 10, 32); err == nil && pid > 0 {
+		u.PID = int(pid)
 	}
-	return false
+	if since, err := strconv.ParseInt(values["REALTIME"], 10, 64); err == nil && since > 0 {
+		u.LoginAt = time.UnixMicro(since)
+	}
+	return u, true
 }

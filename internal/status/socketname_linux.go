@@ -47,13 +47,24 @@ func appendEndpoint(b []byte, a netip.AddrPort) []byte {
 	case addr.Is4():
 		b = addr.AppendTo(b)
 	default:
-		b = append(addr.AppendTo(append(b, '[')), ']')
+		b = append(appendIPv6(append(b, '['), addr), ']')
 	}
 	b = append(b, ':')
 	if a.Port() == 0 {
 		return append(b, '*')
 	}
 	return strconv.AppendUint(b, uint64(a.Port()), 10)
+}
+
+// appendIPv6 appends an address as inet_ntop(3) writes it: the last part of an
+// old IPv4-compatible one as of IPv4.
+func appendIPv6(b []byte, addr netip.Addr) []byte {
+	raw := addr.As16()
+	const prefix = 12
+	if [prefix]byte(raw[:]) != [prefix]byte{} || raw[prefix] == 0 && raw[prefix+1] == 0 {
+		return addr.AppendTo(b)
+	}
+	return netip.AddrFrom4([4]byte(raw[prefix:])).AppendTo(append(b, "::"...))
 }
 
 // appendUnixName appends the path, the type and the state of a socket of

@@ -5,6 +5,7 @@ package status
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -38,16 +39,31 @@ func New(opts Options) *Collector {
 }
 
 // Get answers q in one or more parts, in the order of the process ids. The
-// report and its slices are valid only during the call of emit; its strings for
-// ever. Errors are a [*dtc.Error] with [dtc.KindInvalid] for a status that is
-// not known, that of emit, that of ctx, or what the system said.
+// report, its slices and its strings are valid only during the call of emit:
+// they are in memory that the next part or answer uses again. Who keeps a string
+// clones it. Errors are a [*dtc.Error] with [dtc.KindInvalid] for a status that is
+// not known or a selection that makes no sense for it or is too much to sort,
+// that of emit, that of ctx, or what the system said.
 func (c *Collector) Get(ctx context.Context, q dtc.Query, emit func(*dtc.Report) error) error {
-	sel, err := newSelector(q)
+	sel, err := c.newSelector(&q)
 	if err != nil {
 		return err
 	}
-	r := &dtc.Report{CollectedAt: time.Now(), Status: q.Status}
-	switch q.Status {
+	if sel == nil {
+		return c.answer(ctx, q.Status, nil, emit)
+	}
+	err = c.answer(ctx, q.Status, sel, sel.over(q.Status, emit))
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
+}
+
+// answer emits all that sel, which knows processes and sockets only, does not
+// keep from being read.
+func (c *Collector) answer(ctx context.Context, status dtc.Status, sel *selector, emit func(*dtc.Report) error) (err error) {
+	r := &dtc.Report{CollectedAt: time.Now(), Status: status}
+	switch status {
 	case dtc.StatusProcess:
 		return c.processes(ctx, sel, r, emit)
 	case dtc.StatusOpenFiles:
@@ -69,10 +85,10 @@ func (c *Collector) Get(ctx context.Context, q dtc.Query, emit func(*dtc.Report)
 	case dtc.StatusServices:
 		r.Services, r.Notes, err = c.services(ctx)
 	default:
-		return &dtc.Error{Kind: dtc.KindInvalid, Err: fmt.Errorf("status %q: this agent does not know it", q.Status)}
+		return &dtc.Error{Kind: dtc.KindInvalid, Err: fmt.Errorf("status %q: this agent does not know it", status)}
 	}
 	if err != nil {
-		return fmt.Errorf("read %s: %w", q.Status, err)
+		return fmt.Errorf("read %s: %w", status, err)
 	}
 	if err := ctx.Err(); err != nil {
 		return err

@@ -1,12 +1,15 @@
 package status
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"math"
+	"runtime"
+	"slices"
 	"sync"
 	"time"
 
-	"dtc"
 	"dtc/internal/proc"
 )
 
@@ -16,17 +19,18 @@ const (
 	// that can block for ever, on a lock or on a page of a dead file server.
 	stallTime = 700 * time.Millisecond
 
-	// maxStuck is how many processes may be stuck at a time. With more, nothing
-	// that can block is read of any process: each holds a thread of ours.
-	maxStuck = 5
-
 	// maxNotes is how many notes an answer has at most.
 	maxNotes = 20
 
-	// partText is how many bytes of text a part may hold before it is handed
-	// over, however few its items are: processes of any user may have command
-	// lines of 128 KiB each, and would fill our memory.
-	partText = 1 << 20
+	// maxSide is how many sweepers read side by side: two take half the time of
+	// one and a tenth more of the processors, as the kernel's own locks have it.
+	// More would take them from what the host is there for.
+	maxSide = 2
+
+	// A block is how many processes a sweeper takes at a time: so few that a
+	// short list is shared too, so many that the parts of a long one are worth
+	// their sending.
+	minBlock, maxBlock = 32, 250
 )
 
 // target is a process that a reader is to read.
@@ -36,6 +40,14 @@ type target struct {
 
 	// careful forbids what can block.
 	careful bool
+
+	// text makes a string that lives as long as the item that is put next, in
+	// memory that is used again.
+	text func([]byte) string
+
+	line []byte // for the reader to build texts in
+
+	owner func() (uint32, error) // of in
 }
 
 // reader reads processes one after the other.
@@ -43,7 +55,8 @@ type reader[T any] interface {
 	// read passes what is known of the process to put, item by item.
 	read(p *target, put func(T))
 
-	// made is how many bytes of text its items have so far.
+	// made is how many bytes of text its items have so far, but for those that
+	// the target made.
 	made() int
 
 	// notes are what the operator should know in the end.
@@ -51,356 +64,249 @@ type reader[T any] interface {
 }
 
 // sweep reads a list of processes with a deadline for each that does not
-// depend on the kernel: the reading goes on in a goroutine that is left behind
-// when it gets stuck, and another one takes over behind the stuck process.
+// depend on the kernel: the reading goes on in goroutines that are left behind
+// when they get stuck, and another one takes over behind the stuck process.
 type sweep[T any] struct {
 	fs    proc.FS
 	sel   *selector // nil: all processes
 	stuck *stuckProcesses
-	open  func() reader[T]
+	open  func() reader[T] // one for each sweeper
 	stall time.Duration
 	parts *partPool[T]
+	side  int // how many read side by side, 0 is one
 }
 
-// run passes the items of all processes to deliver in parts, and says with the
-// last what the operator should know. The part is valid during the call.
+// sideBySide returns how many sweepers an answer may have.
+func sideBySide() int { return min(runtime.GOMAXPROCS(0), maxSide) }
+
+// run passes the items of all processes to deliver in parts, in the order of
+// pids, and says with the last what the operator should know. The part is valid
+// during the call.
 func (s *sweep[T]) run(ctx context.Context, pids []int, deliver func(part []T, last bool, notes []string) error) error {
-	var notes []string
-	for {
-		w := newSweeper(s)
-		s.stuck.sweepers.Go(func() { w.run(pids) })
-		more := func(part []T) error { return deliver(part, false, nil) }
-		rest, err := w.follow(ctx, more)
-		if err != nil {
+	r := newRound(s, pids, deliver)
+	for range min(max(s.side, 1), r.blocks) {
+		if err := r.start(block{}); err != nil {
+			r.abandon()
 			return err
 		}
-		notes = append(notes, w.notes...)
-		if rest < 0 {
-			err := deliver(w.part, true, notes)
-			s.parts.put(w.part)
-			s.parts.put(<-w.free)
-			return err
-		}
-		if len(notes) < maxNotes {
-			notes = append(notes, unreadableNote(w.id.PID))
-		}
-		if err := more(w.part); err != nil {
-			return err
-		}
-		pids = pids[rest:]
 	}
+	tick := time.NewTicker(s.stall / 4)
+	defer tick.Stop()
+	for len(r.running) > 0 {
+		var err error
+		select {
+		case m := <-r.full:
+			err = r.receive(m)
+		case <-ctx.Done():
+			err = ctx.Err()
+		case now := <-tick.C:
+			err = r.check(now)
+		}
+		if err != nil {
+			r.abandon()
+			return err
+		}
+	}
+	return r.finish()
+}
+
+// block is a piece of the list of processes: those from index from to before
+// index to.
+type block struct{ number, from, to int }
+
+// round is one run of a sweep. Its blocks are read side by side in any order,
+// and delivered in theirs.
+type round[T any] struct {
+	*sweep[T]
+	pids    []int
+	size    int // of a block
+	blocks  int
+	deliver func(part []T, last bool, notes []string) error
+	full    chan message[T]
+
+	mu   sync.Mutex // guards what follows
+	next int        // the first block that nobody has taken
+
+	// Of the goroutine that delivers.
+	running []*sweeper[T]
+	waiting []*part[T] // read, and not yet delivered
+	head    int        // the block that is to be delivered
+	made    int        // parts that there are
+	said    []note
+}
+
+// note is what the operator should know, about the process at an index.
+type note struct {
+	at   int
+	text string
 }
 
 func unreadableNote(pid int) string {
 	return fmt.Sprintf("process %d does not let itself be read: what is shown of it is not all", pid)
 }
 
-// sweeper is one goroutine of a sweep.
-type sweeper[T any] struct {
-	*sweep[T]
-	full chan []T      // parts that are full; closed when all is read, the last is in part then
-	free chan []T      // memory for the next part
-	quit chan struct{} // closed when nobody takes parts any more
-	gone chan struct{} // closed when the goroutine has ended
-
-	mu        sync.Mutex    // guards what follows
-	abandoned bool          // quit is closed; the goroutine changes nothing below any more
-	marked    bool          // stuck counts the goroutine
-	ended     bool          // the goroutine is past all that can block
-	steps     uint64        // counts what was done, to see that something is
-	part      []T           // read and not yet taken
-	at        int           // index of the process being read
-	id        dtc.ProcessID // its identity
-	careful   bool          // it is being read so
-	put       int           // items of it so far
-	notes     []string
-}
-
-func newSweeper[T any](s *sweep[T]) *sweeper[T] {
-	w := &sweeper[T]{
-		sweep: s,
-		full:  make(chan []T), free: make(chan []T, 1), quit: make(chan struct{}), gone: make(chan struct{}),
-		part: s.parts.get(),
-	}
-	w.free <- s.parts.get()
-	return w
-}
-
-func (w *sweeper[T]) run(pids []int) {
-	defer close(w.gone)
-	in, err := w.fs.Scan()
-	if err == nil {
-		w.readAll(&target{in: in}, pids)
-		err = in.Close()
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.ended = true
-	switch {
-	case w.marked:
-		w.stuck.remove(w.id, w.reader())
-	case w.abandoned:
-	default:
-		if err != nil {
-			w.notes = append(w.notes, err.Error())
-		}
-		close(w.full)
+func newRound[T any](s *sweep[T], pids []int, deliver func([]T, bool, []string) error) *round[T] {
+	size := min(max(len(pids)/(4*maxSide), minBlock), maxBlock)
+	return &round[T]{
+		sweep: s, pids: pids, deliver: deliver, full: make(chan message[T]),
+		size: size, blocks: (len(pids) + size - 1) / size,
 	}
 }
 
-func (w *sweeper[T]) readAll(p *target, pids []int) {
-	r := w.open()
-	add := w.add // one closure for all
-	handed := 0  // bytes of text of earlier parts
-	for i, pid := range pids {
-		if !w.begin(i, dtc.ProcessID{PID: pid}, false) {
-			return
-		}
-		if p.in.Enter(pid) != nil {
-			continue // it has ended meanwhile
-		}
-		data, err := p.in.Read("stat")
-		if err != nil || p.stat.Parse(data) != nil {
-			continue
-		}
-		if s := w.sel; s != nil && !s.wantsProcess(&p.stat, p.in.Owner) {
-			continue
-		}
-		id := dtc.ProcessID{PID: pid, Start: p.stat.StartTicks}
-		careful, hopeless := w.stuck.look(id)
-		if hopeless {
-			w.note(unreadableNote(pid))
-			continue
-		}
-		if !w.begin(i, id, careful) {
-			return
-		}
-		p.careful = careful
-		r.read(p, add)
-		if made := r.made(); made-handed >= partText {
-			w.handOver()
-			handed = made
-		}
+// take returns the next block that nobody has taken.
+func (r *round[T]) take() (b block, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b = block{r.next, r.next * r.size, min((r.next+1)*r.size, len(r.pids))}
+	if b.number >= r.blocks {
+		return block{}, false
 	}
-	w.note(r.notes()...)
+	r.next++
+	return b, true
 }
 
-// note keeps what the operator should know.
-func (w *sweeper[T]) note(texts ...string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if room := maxNotes - len(w.notes); !w.abandoned && room > 0 {
-		w.notes = append(w.notes, texts[:min(len(texts), room)]...)
-	}
+// more tells whether there is a block that nobody has taken.
+func (r *round[T]) more() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.next < r.blocks
 }
 
-// begin says which process is being read from now on; false if none should be.
-func (w *sweeper[T]) begin(i int, id dtc.ProcessID, careful bool) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.abandoned {
-		return false
+// start starts a sweeper, with the block that it is to begin with if that is
+// not the next one.
+func (r *round[T]) start(first block) error {
+	p, err := r.parts.openTarget(r.fs)
+	if err != nil {
+		return err
 	}
-	w.at, w.id, w.careful, w.put = i, id, careful, 0
-	w.steps++
-	return true
+	w := newSweeper(r, p, first)
+	w.free <- r.newPart()
+	r.running = append(r.running, w)
+	r.stuck.sweepers.Go(w.run)
+	return nil
 }
 
-// add adds an item to the part, and hands the part over when it is full.
-func (w *sweeper[T]) add(item T) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.abandoned {
-		return
-	}
-	w.part = append(w.part, item)
-	w.put++
-	w.steps++
-	if len(w.part) == partItems {
-		w.part = w.swap(w.part)
-	}
+func (r *round[T]) newPart() *part[T] {
+	r.made++
+	return r.parts.get()
 }
 
-// handOver hands the part over before it is full.
-func (w *sweeper[T]) handOver() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !w.abandoned && len(w.part) > 0 {
-		w.part = w.swap(w.part)
-	}
-}
-
-// swap hands part over and returns memory for the next. It gives up the lock
-// meanwhile.
-func (w *sweeper[T]) swap(part []T) []T {
-	w.part = nil
-	w.mu.Unlock()
-	defer w.mu.Lock()
-	select {
-	case w.full <- part:
-	case <-w.quit:
+// receive takes what a sweeper hands over: a part, or its notes in the end.
+func (r *round[T]) receive(m message[T]) error {
+	if m.part == nil {
+		r.said = append(r.said, m.from.said...)
+		r.running = slices.DeleteFunc(r.running, func(w *sweeper[T]) bool { return w == m.from })
 		return nil
 	}
-	select {
-	case next := <-w.free:
-		return next
-	case <-w.quit:
-		return nil
+	r.waiting = append(r.waiting, m.part)
+	m.part.owner = m.from
+	// Memory for another block is had at once as long as there is not too much
+	// of it. Who is in the midst of a block gets it when that is delivered.
+	if m.part.last && r.made < 2*max(r.side, 1) {
+		m.part.owner = nil
+		m.from.free <- r.newPart()
 	}
+	return r.deliverReady()
 }
 
-// follow delivers the parts that w fills. At the end it returns -1, and leaves
-// the last part in w.part; if w got stuck, the index of the process to go on
-// with, and leaves in w.part what was read until then.
-func (w *sweeper[T]) follow(ctx context.Context, deliver func([]T) error) (rest int, err error) {
-	tick := time.NewTicker(w.stall / 4)
-	defer tick.Stop()
-	var seen uint64
-	since := time.Now()
+// deliverReady delivers what is next in order, but for the end of the last
+// block, which goes with the notes.
+func (r *round[T]) deliverReady() error {
 	for {
-		select {
-		case part, ok := <-w.full:
-			if !ok {
-				return -1, nil
+		i := slices.IndexFunc(r.waiting, func(p *part[T]) bool { return p.block == r.head })
+		if i < 0 || r.isEnd(r.waiting[i]) {
+			return nil
+		}
+		p := r.waiting[i]
+		r.waiting = slices.Delete(r.waiting, i, i+1)
+		if len(p.items) > 0 {
+			if err := r.deliver(p.items, false, nil); err != nil {
+				return err
 			}
-			if err := deliver(part); err != nil {
-				w.abandon()
-				return 0, err
-			}
-			w.free <- part[:0]
-			since = time.Now()
-		case <-ctx.Done():
-			w.abandon()
-			return 0, ctx.Err()
-		case now := <-tick.C:
-			if steps := w.progress(); steps != seen {
-				seen, since = steps, now
-				continue
-			}
-			if now.Sub(since) < w.stall {
-				continue
-			}
-			if rest, ok := w.leaveBehind(seen); ok {
-				return rest, nil
-			}
+			r.forgive()
+		}
+		if p.last {
+			r.head++
+		}
+		r.recycle(p)
+	}
+}
+
+func (r *round[T]) isEnd(p *part[T]) bool { return p.last && p.block == r.blocks-1 }
+
+// forgive gives all sweepers their time again: nobody has looked at them while
+// something was delivered.
+func (r *round[T]) forgive() {
+	for _, w := range r.running {
+		w.since = time.Time{}
+	}
+}
+
+// recycle gives the memory of a part back, or to who waits for it.
+func (r *round[T]) recycle(p *part[T]) {
+	if w := p.owner; w != nil && slices.Contains(r.running, w) {
+		p.reset()
+		w.free <- p
+		return
+	}
+	r.made--
+	r.parts.put(p)
+}
+
+// finish delivers the end when all has been read.
+func (r *round[T]) finish() error {
+	slices.SortStableFunc(r.said, func(a, b note) int { return cmp.Compare(a.at, b.at) })
+	var notes []string
+	for _, n := range slices.Compact(r.said) {
+		if len(notes) < maxNotes {
+			notes = append(notes, n.text)
 		}
 	}
+	var items []T
+	if len(r.waiting) > 0 {
+		items = r.waiting[0].items
+		defer r.recycle(r.waiting[0])
+	}
+	return r.deliver(items, true, notes)
 }
 
-func (w *sweeper[T]) progress() uint64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.steps
+// check leaves behind who has done nothing for too long.
+func (r *round[T]) check(now time.Time) error {
+	for _, w := range slices.Clone(r.running) {
+		if !w.stalled(now) {
+			continue
+		}
+		rest, ok := w.leaveBehind()
+		if !ok {
+			continue
+		}
+		r.running = slices.DeleteFunc(r.running, func(other *sweeper[T]) bool { return other == w })
+		r.said = append(append(r.said, w.said...), note{w.at, unreadableNote(r.pids[w.at])})
+		r.waiting = append(r.waiting, w.part)
+		if err := r.start(rest); err != nil {
+			return err
+		}
+	}
+	return r.deliverReady()
 }
 
-// abandon lets the goroutine end, and waits for it unless it is stuck.
-func (w *sweeper[T]) abandon() {
-	w.mu.Lock()
-	w.abandoned = true
-	w.mu.Unlock()
-	close(w.quit)
-	patience := time.NewTimer(w.stall)
+// abandon lets all sweepers end, and waits for them unless they are stuck.
+func (r *round[T]) abandon() {
+	for _, w := range r.running {
+		w.abandon()
+	}
+	patience := time.NewTimer(r.stall)
 	defer patience.Stop()
-	select {
-	case <-w.gone:
-		return
-	case <-patience.C:
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !w.ended {
-		w.mark()
-	}
-}
-
-// mark counts the goroutine among the stuck ones, until it ends. w.mu is held.
-func (w *sweeper[T]) mark() {
-	w.marked = true
-	w.stuck.add(w.id, w.reader())
-}
-
-// reader is what the goroutine counts as while it is stuck. w.mu is held.
-func (w *sweeper[T]) reader() stuckReaders {
-	if w.careful {
-		return stuckReaders{careful: 1}
-	}
-	return stuckReaders{usual: 1}
-}
-
-// leaveBehind abandons the goroutine if it has done nothing since steps, and
-// returns the index of the process to go on with: the same one, to read
-// carefully what does not block, unless some of it was shown or that was tried.
-func (w *sweeper[T]) leaveBehind(steps uint64) (rest int, ok bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.steps != steps {
-		return 0, false
-	}
-	rest = w.at + 1
-	if w.put == 0 && w.id.Start != 0 && !w.careful {
-		rest = w.at
-	}
-	w.abandoned = true
-	close(w.quit)
-	w.mark()
-	return rest, true
-}
-
-// partPool keeps the memory of parts from one answer to the next.
-type partPool[T any] struct{ pool sync.Pool }
-
-func (p *partPool[T]) get() []T {
-	if part, ok := p.pool.Get().(*[]T); ok {
-		return *part
-	}
-	return make([]T, 0, partItems)
-}
-
-// put takes back a part that nobody uses any more.
-func (p *partPool[T]) put(part []T) {
-	part = part[:cap(part)]
-	clear(part) // so that it keeps no text
-	part = part[:0]
-	p.pool.Put(&part)
-}
-
-// stuckProcesses are the processes that a reading is blocked on.
-type stuckProcesses struct {
-	sweepers sync.WaitGroup // all goroutines, the stuck ones too
-
-	mu      sync.Mutex // guards what follows
-	readers map[dtc.ProcessID]stuckReaders
-}
-
-// stuckReaders count the goroutines that are blocked on one process. Each holds
-// a thread of ours.
-type stuckReaders struct{ usual, careful int }
-
-// look says whether the process must be read with care, and whether even that
-// is hopeless: it has blocked already.
-func (s *stuckProcesses) look(id dtc.ProcessID) (careful, hopeless bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r := s.readers[id]
-	return r.usual > 0 || len(s.readers) >= maxStuck, r.careful > 0
-}
-
-func (s *stuckProcesses) add(id dtc.ProcessID, n stuckReaders) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.readers == nil {
-		s.readers = make(map[dtc.ProcessID]stuckReaders)
-	}
-	r := s.readers[id]
-	s.readers[id] = stuckReaders{r.usual + n.usual, r.careful + n.careful}
-}
-
-func (s *stuckProcesses) remove(id dtc.ProcessID, n stuckReaders) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r := s.readers[id]
-	r = stuckReaders{r.usual - n.usual, r.careful - n.careful}
-	if s.readers[id] = r; r == (stuckReaders{}) {
-		delete(s.readers, id)
+	for _, w := range r.running {
+		select {
+		case <-w.gone:
+			continue
+		case <-patience.C:
+			patience.Reset(0) // for the others too
+		}
+		w.markUnlessEnded()
 	}
 }
+
+// noteOfReader is the index of notes that are about no process: they come last.
+const noteOfReader = math.MaxInt

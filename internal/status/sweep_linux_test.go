@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"dtc"
 	"dtc/internal/proc"
 )
 
@@ -183,4 +187,203 @@ func TestSweepHandsOverParts(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	s.stuck.sweepers.Wait()
+}
+
+// fakeList makes a proc(5) of n processes of which only that much is known that
+// a sweep reads itself.
+func fakeList(tb testing.TB, n int) (proc.FS, []int) {
+	tb.Helper()
+	root := tb.TempDir()
+	pids := make([]int, n)
+	for i := range pids {
+		pids[i] = 10 + 3*i
+		dir := filepath.Join(root, strconv.Itoa(pids[i]))
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			tb.Fatal(err)
+		}
+		stat := fmt.Sprintf("%d (x) S %s", pids[i], strings.Repeat("1 ", 49))
+		if err := os.WriteFile(filepath.Join(dir, "stat"), []byte(stat), 0o644); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return proc.FS(root), pids
+}
+
+// telling is a reader that puts as many items of a process as it is told, and
+// text in each.
+type telling struct {
+	items func(pid int) int
+	count *atomic.Int64 // items so far, of all readers
+	wait  func(pid int, careful bool)
+}
+
+func (*telling) notes() []string { return []string{"the same of each"} }
+
+func (*telling) made() int { return 0 }
+
+func (r *telling) read(p *target, put func(string)) {
+	if r.wait != nil {
+		r.wait(p.stat.PID, p.careful)
+	}
+	for i := range r.items(p.stat.PID) {
+		put(p.text(fmt.Appendf(nil, "%d %d", p.stat.PID, i)))
+		if r.count != nil {
+			r.count.Add(1)
+		}
+	}
+}
+
+func tellingSweep(fs proc.FS, r telling) sweep[string] {
+	return sweep[string]{
+		fs: fs, stuck: new(stuckProcesses), stall: time.Minute, parts: new(partPool[string]), side: 2,
+		open: func() reader[string] { own := r; return &own },
+	}
+}
+
+// collectItems returns all items of a sweep, and its notes.
+func collectItems(tb testing.TB, s *sweep[string], pids []int) (items, notes []string) {
+	tb.Helper()
+	ended := false
+	err := s.run(tb.Context(), pids, func(part []string, last bool, more []string) error {
+		if ended || len(part) > partItems || len(part) == 0 && !last {
+			tb.Errorf("a part of %d items, the last: %v, after the last: %v", len(part), last, ended)
+		}
+		for _, item := range part {
+			items = append(items, strings.Clone(item))
+		}
+		notes, ended = append(notes, more...), last
+		return nil
+	})
+	if err != nil || !ended {
+		tb.Fatalf("ended: %v, %v", ended, err)
+	}
+	s.stuck.sweepers.Wait()
+	return items, notes
+}
+
+func TestSweepKeepsTheOrder(t *testing.T) {
+	fs, pids := fakeList(t, 700)
+	for _, n := range []int{0, 1, minBlock, minBlock + 1, 333, len(pids)} {
+		for name, items := range map[string]func(pid int) int{
+			"one": func(int) int { return 1 }, "none": func(int) int { return 0 }, "various": func(pid int) int { return pid * 7919 % 5 },
+			"many of few":   func(pid int) int { return pid % 101 / 100 * 2 * partItems },
+			"many at first": func(pid int) int { return 3000 / pid },
+		} {
+			t.Run(fmt.Sprintf("%s of %d", name, n), func(t *testing.T) {
+				s := tellingSweep(fs, telling{items: items})
+				var want []string
+				for _, pid := range pids[:n] {
+					for i := range items(pid) {
+						want = append(want, fmt.Sprintf("%d %d", pid, i))
+					}
+				}
+				got, notes := collectItems(t, &s, pids[:n])
+				if !slices.Equal(got, want) {
+					t.Errorf("%d items, want %d", len(got), len(want))
+				}
+				if len(notes) > 1 || n > 0 && len(notes) == 0 {
+					t.Errorf("notes %q", notes)
+				}
+			})
+		}
+	}
+}
+
+// TestSweepPassesManyStuck has processes stuck in several blocks: as many as may
+// be, and one that stays so even when it is read with care.
+func TestSweepPassesManyStuck(t *testing.T) {
+	fs, pids := fakeList(t, 400)
+	stuck := []int{pids[0], pids[70], pids[399]}
+	hopeless := pids[200]
+	until := make(chan struct{})
+	s := tellingSweep(fs, telling{items: func(int) int { return 1 }, wait: func(pid int, careful bool) {
+		if pid == hopeless || slices.Contains(stuck, pid) && !careful {
+			<-until
+		}
+	}})
+	s.stall = 50 * time.Millisecond
+	var want []string
+	for _, pid := range pids {
+		if pid != hopeless {
+			want = append(want, fmt.Sprintf("%d 0", pid))
+		}
+	}
+	for range 3 {
+		var items, notes []string
+		err := s.run(t.Context(), pids, func(part []string, _ bool, more []string) error {
+			for _, item := range part {
+				items = append(items, strings.Clone(item))
+			}
+			notes = append(notes, more...)
+			return nil
+		})
+		if err != nil || !slices.Equal(items, want) {
+			t.Errorf("%d items, want %d, %v", len(items), len(want), err)
+		}
+		if !slices.Contains(notes, unreadableNote(hopeless)) || notes[len(notes)-1] != "the same of each" {
+			t.Errorf("notes %q", notes)
+		}
+	}
+	close(until)
+	s.stuck.sweepers.Wait()
+	if len(s.stuck.readers) != 0 {
+		t.Errorf("marks %v after the end", s.stuck.readers)
+	}
+}
+
+// TestSweepDoesNotReadAhead has a slow receiver: what is read before it takes it
+// is bounded.
+func TestSweepDoesNotReadAhead(t *testing.T) {
+	fs, pids := fakeList(t, 3000)
+	var count atomic.Int64
+	s := tellingSweep(fs, telling{items: func(int) int { return 10 }, count: &count})
+	delivered := 0
+	err := s.run(t.Context(), pids, func(part []string, _ bool, _ []string) error {
+		if delivered == 0 {
+			before := int64(-1)
+			for now := count.Load(); now != before; now = count.Load() { // until nothing moves any more
+				before = now
+				time.Sleep(100 * time.Millisecond)
+			}
+			if most := int64(2 * maxSide * partItems); before > most {
+				t.Errorf("%d items were read, at most %d may wait", before, most)
+			}
+		}
+		delivered += len(part)
+		return nil
+	})
+	if err != nil || delivered != 30000 {
+		t.Errorf("%d items, %v", delivered, err)
+	}
+}
+
+// TestSweepAllocatesNothingEach compares answers of few and of many processes.
+func TestSweepAllocatesNothingEach(t *testing.T) {
+	c := New(Options{})
+	drivers := c.host.ttyDrivers()
+	s := sweep[dtc.Process]{
+		fs: proc.Default, stuck: new(stuckProcesses), stall: time.Minute, parts: new(partPool[dtc.Process]), side: 2,
+		open: func() reader[dtc.Process] {
+			return &processReader{users: c.host.users.load(), ttys: newTTYs(c.host, drivers)}
+		},
+	}
+	answer := func(n int) uint64 {
+		pids := slices.Repeat([]int{os.Getpid()}, n)
+		run := func() {
+			err := s.run(t.Context(), pids, func([]dtc.Process, bool, []string) error { return nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		run() // makes what is used again
+		before := mallocs()
+		run()
+		return mallocs() - before
+	}
+	few, many := answer(1000), answer(5000)
+	// The pools lose some of their memory now and then: to the garbage collector,
+	// and to the race detector on purpose.
+	if many > few+400 {
+		t.Errorf("%d allocations for 1000 processes, %d for 5000", few, many)
+	}
 }

@@ -6,17 +6,19 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
 // ttys names terminals by their device numbers as ps does: by
 // /proc/tty/drivers, and where that does not help by what the process itself
-// has open as its standard error.
+// has open as its standard error, or by the terminal's place among those of its
+// driver (ttyS0 has the number 64).
 type ttys struct {
 	host    *host
-	drivers []ttyDriver
-	names   map[int]string
+	drivers func() []ttyDriver
+	names   map[int]string // nil until there is one
 }
 
 // ttyDriver is a line of /proc/tty/drivers.
@@ -27,7 +29,17 @@ type ttyDriver struct {
 	first, last uint32 // minor numbers
 }
 
-func newTTYs(h *host) *ttys { return &ttys{host: h} }
+// newTTYs returns what names terminals, for one goroutine. Several may have the
+// drivers in common.
+func newTTYs(h *host, drivers func() []ttyDriver) *ttys { return &ttys{host: h, drivers: drivers} }
+
+// ttyDrivers reads the drivers when they are first asked for.
+func (h *host) ttyDrivers() func() []ttyDriver {
+	return sync.OnceValue(func() []ttyDriver {
+		data, _ := os.ReadFile(h.path("proc/tty/drivers"))
+		return parseTTYDrivers(data)
+	})
+}
 
 // name is the name of the terminal with the number nr of field 7 of
 // proc_pid_stat(5), the controlling one of the process pid.
@@ -40,15 +52,18 @@ func (t *ttys) name(nr, pid int) string {
 	}
 	if t.names == nil {
 		t.names = make(map[int]string)
-		data, _ := os.ReadFile(t.host.path("proc/tty/drivers"))
-		t.drivers = parseTTYDrivers(data)
 	}
 	major, minor := uint32(nr)>>8&0xfff, uint32(nr)&0xff|uint32(nr)>>12&0xfff00
+	fds := filepath.Join("proc", strconv.Itoa(pid), "fd")
 	name := t.byDriver(major, minor)
-	for _, fd := range []string{"2", "255"} {
-		if name == "" {
-			name = t.byLink(filepath.Join("proc", strconv.Itoa(pid), "fd", fd), major, minor)
-		}
+	if name == "" {
+		name = t.byLink(filepath.Join(fds, "2"), major, minor)
+	}
+	if name == "" {
+		name = t.byPlace(major, minor)
+	}
+	if name == "" {
+		name = t.byLink(filepath.Join(fds, "255"), major, minor)
 	}
 	if name == "" {
 		name = noTTY
@@ -57,28 +72,50 @@ func (t *ttys) name(nr, pid int) string {
 	return name
 }
 
-// byDriver tries the ways in which drivers name their terminals.
+// driver is the one that has the terminal, nil if none has.
+func (t *ttys) driver(major, minor uint32) *ttyDriver {
+	drivers := t.drivers()
+	for i := range drivers {
+		if d := &drivers[i]; d.major == major && d.first <= minor && minor <= d.last {
+			return d
+		}
+	}
+	return nil
+}
+
+// byDriver tries the ways in which drivers name their terminals by the number.
 func (t *ttys) byDriver(major, minor uint32) string {
-	number := strconv.FormatUint(uint64(minor), 10)
-	for _, d := range t.drivers {
-		if d.major != major || minor < d.first || minor > d.last {
-			continue
-		}
-		names := []string{d.name + number, d.name + "/" + number}
-		if !d.exact {
-			names = append(names, d.name)
-		}
-		for _, name := range names {
-			if exists, is := t.device(filepath.Join("dev", name), major, minor); exists {
-				if is {
-					return name
-				}
-				break
-			}
-		}
+	d := t.driver(major, minor)
+	if d == nil {
 		return ""
 	}
+	number := strconv.FormatUint(uint64(minor), 10)
+	names := []string{d.name + number, d.name + "/" + number}
+	if !d.exact {
+		names = append(names, d.name)
+	}
+	for _, name := range names {
+		if exists, is := t.device(filepath.Join("dev", name), major, minor); exists {
+			if is {
+				return name
+			}
+			break
+		}
+	}
 	return ""
+}
+
+// byPlace tries the place of the terminal among those of its driver.
+func (t *ttys) byPlace(major, minor uint32) string {
+	d := t.driver(major, minor)
+	if d == nil {
+		return ""
+	}
+	name := d.name + strconv.FormatUint(uint64(minor-d.first), 10)
+	if _, is := t.device(filepath.Join("dev", name), major, minor); !is {
+		return ""
+	}
+	return name
 }
 
 // byLink names the file that a link leads to, if it is the terminal.

@@ -37,7 +37,7 @@ func (u *users) load() *userNames {
 			u.names, u.mtime, u.size = parsePasswd(data), info.ModTime(), info.Size()
 		}
 	}
-	return &userNames{users: u, known: u.names, others: make(map[uint32]string)}
+	return &userNames{users: u, known: u.names}
 }
 
 // parsePasswd reads passwd(5). Of several names of one number the first counts.
@@ -60,7 +60,7 @@ func parsePasswd(data []byte) map[uint32]string {
 type userNames struct {
 	users  *users
 	known  map[uint32]string // shared, not to be changed
-	others map[uint32]string // that stand in no file
+	others map[uint32]string // that stand in no file; nil until there is one
 }
 
 // name is the name of a user, or the number if there is none. Names that only a
@@ -73,6 +73,9 @@ func (n *userNames) name(uid uint32) string {
 		return name
 	}
 	name := n.users.dynamic(uid)
+	if n.others == nil {
+		n.others = make(map[uint32]string)
+	}
 	n.others[uid] = name
 	return name
 }

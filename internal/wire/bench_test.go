@@ -85,7 +85,7 @@ func BenchmarkSighting(b *testing.B) {
 
 func BenchmarkEncode1000(b *testing.B) {
 	report := &dtc.Report{Process: processes(1000)}
-	var e encoder
+	e := newEncoder(&dtc.Query{Status: dtc.StatusProcess})
 	var buf []byte
 	b.ReportAllocs()
 	for b.Loop() {
@@ -100,7 +100,7 @@ func BenchmarkEncode1000(b *testing.B) {
 }
 
 func BenchmarkDecode1000(b *testing.B) {
-	var e encoder
+	e := newEncoder(&dtc.Query{Status: dtc.StatusProcess})
 	var buf []byte
 	if err := e.send(&dtc.Report{Process: processes(1000)}, func(m *PartMessage) (err error) {
 		buf, err = proto.Marshal(m)
@@ -108,7 +108,7 @@ func BenchmarkDecode1000(b *testing.B) {
 	}); err != nil {
 		b.Fatal(err)
 	}
-	d := decoder{status: dtc.StatusProcess}
+	d := newDecoder(&dtc.Query{Status: dtc.StatusProcess})
 	b.SetBytes(int64(len(buf)))
 	b.ReportAllocs()
 	for b.Loop() {
@@ -119,7 +119,7 @@ func BenchmarkDecode1000(b *testing.B) {
 		if _, err := d.decode(m); err != nil {
 			b.Fatal(err)
 		}
-		d.parts, d.rows, d.text = 0, 0, 0
+		d.parts, d.amount = 0, amount{}
 	}
 }
 

@@ -20,7 +20,6 @@ import (
 // errors are a [*dtc.Error].
 type Client struct {
 	dial func(context.Context) (net.Conn, error)
-	rpc  AgentServiceClient
 	turn chan struct{} // the right to dial
 	end  chan struct{} // closed by Close
 
@@ -39,14 +38,7 @@ type session struct {
 // on which the other side serves [ProtoRPC]. Who has opened them is not its
 // business. It opens none before the first call.
 func NewClient(dial func(context.Context) (net.Conn, error)) *Client {
-	c := &Client{dial: dial, turn: make(chan struct{}, 1), end: make(chan struct{})}
-	c.rpc = NewAgentServiceClient(
-		c, "http://agent",
-		connect.WithReadMaxBytes(maxReply),
-		connect.WithSendMaxBytes(maxRequest),
-		connect.WithAcceptCompression("gzip", nil, nil),
-	)
-	return c
+	return &Client{dial: dial, turn: make(chan struct{}, 1), end: make(chan struct{})}
 }
 
 // Close closes the connection and ends the calls in progress. Later calls fail.
@@ -67,11 +59,9 @@ func (c *Client) Close() error {
 // errClosed is the error of a call on a closed client.
 var errClosed = &dtc.Error{Kind: dtc.KindUnavailable, Err: errors.New("the connection was closed on this side")}
 
-// attemptKey leads to the *attempt of a call.
-type attemptKey struct{}
-
 // attempt is what a call and the connection below it tell each other.
 type attempt struct {
+	client *Client
 	limit  int64 // bytes of an answer; 0: none
 	reused bool  // the connection had been used before: it may have died unnoticed
 }
@@ -80,7 +70,7 @@ type attempt struct {
 // do reports whether it has given anything to the caller, who must not get it
 // twice. An answer of more than limit bytes is an error; 0: there is no limit.
 func (c *Client) call(ctx context.Context, limit int64, do func(context.Context) (given bool, err error)) error {
-	try := attempt{limit: limit}
+	try := attempt{client: c, limit: limit}
 	ctx = context.WithValue(ctx, attemptKey{}, &try)
 	given, err := do(ctx)
 	if err != nil && !given && try.reused && !connect.IsWireError(err) &&
@@ -100,25 +90,6 @@ func (c *Client) call(ctx context.Context, limit int64, do func(context.Context)
 type emitError struct{ err error }
 
 func (e *emitError) Error() string { return e.err.Error() }
-
-// Do sends a request over the client's connection, for the generated code.
-func (c *Client) Do(req *http.Request) (*http.Response, error) {
-	s, reused, err := c.session(req.Context())
-	if err != nil {
-		return nil, err
-	}
-	b := &body{}
-	if try, ok := req.Context().Value(attemptKey{}).(*attempt); ok {
-		try.reused, b.limit = reused, try.limit
-	}
-	resp, err := s.RoundTrip(req)
-	if err != nil {
-		return nil, s.why(err)
-	}
-	b.ReadCloser = resp.Body
-	resp.Body = b
-	return resp, nil
-}
 
 // body is an answer. It tells errors of the connection from those of what came
 // over it, and ends one that is too long: the library would go on reading it.
@@ -213,25 +184,7 @@ func (c *Client) connect(ctx context.Context) (*session, error) {
 // newSession speaks HTTP/2 over an established connection.
 func newSession(ctx context.Context, raw net.Conn) (*session, error) {
 	conn := &heard{Conn: raw}
-	var protocols http.Protocols
-	protocols.SetUnencryptedHTTP2(true) // as far as HTTP can see
-	t := &http.Transport{
-		DialContext:            func(context.Context, string, string) (net.Conn, error) { return conn, nil },
-		Protocols:              &protocols,
-		DisableCompression:     true,
-		MaxResponseHeaderBytes: 64 << 10,
-		HTTP2: &http.HTTP2Config{
-			StrictMaxConcurrentRequests:   true,
-			MaxReceiveBufferPerConnection: 4<<20 - 1,
-			MaxReceiveBufferPerStream:     1 << 20,
-			MaxDecoderHeaderTableSize:     4 << 10,
-			MaxEncoderHeaderTableSize:     4 << 10,
-			SendPingTimeout:               deadTimeout * 5 / 10,
-			PingTimeout:                   deadTimeout * 4 / 10,
-			WriteByteTimeout:              deadTimeout,
-		},
-	}
-	cc, err := t.NewClientConn(ctx, "http", "agent:80")
+	cc, err := shared().transport.NewClientConn(context.WithValue(ctx, connKey{}, conn), "http", "agent:80")
 	if err != nil {
 		raw.Close()
 		return nil, fmt.Errorf("speak HTTP/2: %w", err)

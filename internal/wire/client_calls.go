@@ -12,7 +12,7 @@ import (
 func (c *Client) Info(ctx context.Context) (dtc.Info, error) {
 	var info dtc.Info
 	err := c.call(ctx, maxReply+1024, func(ctx context.Context) (bool, error) {
-		m, err := c.rpc.Info(ctx, &InfoRequest{})
+		m, err := shared().rpc.Info(ctx, &InfoRequest{})
 		if err != nil {
 			return false, err
 		}
@@ -30,12 +30,14 @@ func (c *Client) Get(ctx context.Context, q dtc.Query, emit func(*dtc.Report) er
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the stream, wherever it is
 	return c.call(ctx, 2*maxAnswerText, func(ctx context.Context) (given bool, err error) {
-		stream, err := c.rpc.Get(ctx, &GetRequest{Status: []byte(q.Status)})
+		stream, err := shared().rpc.Get(ctx, &GetRequest{
+			Status: []byte(q.Status), Selection: newSelection(&q.Selection), TimeoutNanos: int64(q.Timeout),
+		})
 		if err != nil {
 			return false, err
 		}
 		defer stream.Close()
-		d := decoder{status: q.Status}
+		d := newDecoder(&q)
 		for stream.Receive() {
 			r, err := d.decode(stream.Msg())
 			if err != nil {
@@ -63,7 +65,7 @@ func (c *Client) Watch(ctx context.Context, targets []dtc.WatchTarget, emit func
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	return c.call(ctx, 0, func(ctx context.Context) (given bool, err error) {
-		stream, err := c.rpc.Watch(ctx, newTargets(targets))
+		stream, err := shared().rpc.Watch(ctx, newTargets(targets))
 		if err != nil {
 			return false, err
 		}
@@ -101,7 +103,7 @@ func (c *Client) Check(ctx context.Context, pids []int) ([]dtc.Sighting, error) 
 	}
 	var sightings []dtc.Sighting
 	err := c.call(ctx, maxReply+1024, func(ctx context.Context) (bool, error) {
-		reply, err := c.rpc.Check(ctx, m)
+		reply, err := shared().rpc.Check(ctx, m)
 		if err != nil {
 			return false, err
 		}
@@ -122,7 +124,7 @@ func (c *Client) Check(ctx context.Context, pids []int) ([]dtc.Sighting, error) 
 // Acknowledge tells that all sightings of the run up to number are recorded.
 func (c *Client) Acknowledge(ctx context.Context, run string, number uint64) error {
 	return c.call(ctx, maxReply+1024, func(ctx context.Context) (bool, error) {
-		_, err := c.rpc.Acknowledge(ctx, &AcknowledgeRequest{Run: []byte(run), Number: number})
+		_, err := shared().rpc.Acknowledge(ctx, &AcknowledgeRequest{Run: []byte(run), Number: number})
 		return false, err
 	})
 }

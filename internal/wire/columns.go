@@ -24,6 +24,8 @@ type columns[T any] struct {
 
 	words   map[string]uint32 // of the shared column that is being encoded
 	entries []string          // of the text column that is being decoded
+
+	nested *columns[dtc.SocketOwner] // of the items, see owners
 }
 
 // fits reports whether a column of n values can be decoded. If it has no
@@ -254,5 +256,52 @@ func (c *columns[T]) decodeTimes(col timeColumn, at func(*T) *time.Time) {
 			}
 		}
 		*at(&c.items[i]) = t
+	}
+}
+
+// owners is a list of owners an item: how many each has, and the columns of all.
+func (c *columns[T]) owners(count *[]uint32, col **OwnerColumns, at func(*T) *[]dtc.SocketOwner) {
+	if c.nested == nil {
+		c.nested = new(columns[dtc.SocketOwner])
+	}
+	if c.decode {
+		c.decodeOwners(*count, *col, at)
+		return
+	}
+	if *col == nil {
+		*col = new(OwnerColumns)
+	}
+	*count, c.nested.items = slices.Grow((*count)[:0], len(c.items)), c.nested.items[:0]
+	for i := range c.items {
+		owners := *at(&c.items[i])
+		owners = owners[:min(len(owners), maxOwners)]
+		*count = append(*count, uint32(len(owners)))
+		c.nested.items = append(c.nested.items, owners...)
+	}
+	ownerColumns(c.nested, *col)
+}
+
+// decodeOwners gives every item its owners, all of them parts of one slice.
+func (c *columns[T]) decodeOwners(count []uint32, m *OwnerColumns, at func(*T) *[]dtc.SocketOwner) {
+	if err := c.nested.prepare(len(m.GetPid()), maxPartOwners); err != nil {
+		c.err = err
+		return
+	}
+	known := c.fits(len(count))
+	if known && m != nil {
+		ownerColumns(c.nested, m)
+		c.err = c.nested.err
+	}
+	rest := c.nested.items
+	for i := range c.items {
+		n := 0
+		if known {
+			n = int(count[i])
+		}
+		if n > len(rest) {
+			c.err = fmt.Errorf("%w: more owners of sockets than there are", errMalformed)
+			return
+		}
+		*at(&c.items[i]), rest = rest[:n:n], rest[n:]
 	}
 }

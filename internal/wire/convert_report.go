@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"fmt"
 	"time"
 
 	"dtc"
@@ -40,6 +39,100 @@ func openFileColumns(c *columns[dtc.OpenFile], m *OpenFileColumns) {
 	c.sizes(&m.Offset, func(r *row) *int64 { return &r.Offset })
 	c.texts(&m.Node, func(r *row) *string { return &r.Node })
 	c.texts(&m.Name, func(r *row) *string { return &r.Name })
+}
+
+func diskColumns(c *columns[dtc.Disk], m *DiskColumns) {
+	type row = dtc.Disk
+	c.texts(&m.Filesystem, func(r *row) *string { return &r.Filesystem })
+	c.shared(&m.Type, func(r *row) *string { return &r.Type })
+	c.sizes(&m.TotalBytes, func(r *row) *int64 { return &r.TotalBytes })
+	c.sizes(&m.UsedBytes, func(r *row) *int64 { return &r.UsedBytes })
+	c.sizes(&m.AvailableBytes, func(r *row) *int64 { return &r.AvailableBytes })
+	c.floats(&m.UsedPercent, func(r *row) *float64 { return &r.UsedPercent })
+	c.texts(&m.MountedOn, func(r *row) *string { return &r.MountedOn })
+	c.sizes(&m.TotalInodes, func(r *row) *int64 { return &r.TotalInodes })
+	c.sizes(&m.UsedInodes, func(r *row) *int64 { return &r.UsedInodes })
+	c.sizes(&m.FreeInodes, func(r *row) *int64 { return &r.FreeInodes })
+}
+
+func interfaceColumns(c *columns[dtc.Interface], m *InterfaceColumns) {
+	type row = dtc.Interface
+	c.ints(&m.Index, func(r *row) *int { return &r.Index })
+	c.texts(&m.Name, func(r *row) *string { return &r.Name })
+	c.texts(&m.Lower, func(r *row) *string { return &r.Lower })
+	c.shared(&m.Flags, func(r *row) *string { return &r.Flags })
+	c.sizes(&m.MtuBytes, func(r *row) *int64 { return &r.MTUBytes })
+	c.shared(&m.Qdisc, func(r *row) *string { return &r.Qdisc })
+	c.shared(&m.Master, func(r *row) *string { return &r.Master })
+	c.shared(&m.State, func(r *row) *string { return &r.State })
+	c.shared(&m.Mode, func(r *row) *string { return &r.Mode })
+	c.shared(&m.Group, func(r *row) *string { return &r.Group })
+	c.sizes(&m.QueueLength, func(r *row) *int64 { return &r.QueueLen })
+	c.shared(&m.LinkType, func(r *row) *string { return &r.LinkType })
+	c.texts(&m.Address, func(r *row) *string { return &r.Address })
+	c.shared(&m.Broadcast, func(r *row) *string { return &r.Broadcast })
+	c.texts(&m.Rest, func(r *row) *string { return &r.Rest })
+	c.texts(&m.AlternativeNames, func(r *row) *string { return &r.AltNames })
+	c.texts(&m.Alias, func(r *row) *string { return &r.Alias })
+	c.shared(&m.Xdp, func(r *row) *string { return &r.XDP })
+	c.texts(&m.XdpPrograms, func(r *row) *string { return &r.XDPPrograms })
+	c.sizes(&m.RxBytes, func(r *row) *int64 { return &r.RX.Bytes })
+	c.sizes(&m.RxPackets, func(r *row) *int64 { return &r.RX.Packets })
+	c.sizes(&m.RxErrors, func(r *row) *int64 { return &r.RX.Errors })
+	c.sizes(&m.RxDropped, func(r *row) *int64 { return &r.RX.Dropped })
+	c.sizes(&m.RxMissed, func(r *row) *int64 { return &r.RX.Missed })
+	c.sizes(&m.RxMulticast, func(r *row) *int64 { return &r.RX.Multicast })
+	c.sizes(&m.RxCompressed, func(r *row) *int64 { return &r.RX.Compressed })
+	c.sizes(&m.TxBytes, func(r *row) *int64 { return &r.TX.Bytes })
+	c.sizes(&m.TxPackets, func(r *row) *int64 { return &r.TX.Packets })
+	c.sizes(&m.TxErrors, func(r *row) *int64 { return &r.TX.Errors })
+	c.sizes(&m.TxDropped, func(r *row) *int64 { return &r.TX.Dropped })
+	c.sizes(&m.TxCarrier, func(r *row) *int64 { return &r.TX.Carrier })
+	c.sizes(&m.TxCollisions, func(r *row) *int64 { return &r.TX.Collisions })
+	c.sizes(&m.TxCompressed, func(r *row) *int64 { return &r.TX.Compressed })
+}
+
+func socketColumns(c *columns[dtc.Socket], m *SocketColumns) {
+	type row = dtc.Socket
+	c.shared(&m.Protocol, func(r *row) *string { return &r.Protocol })
+	c.shared(&m.State, func(r *row) *string { return &r.State })
+	c.sizes(&m.ReceiveQueueBytes, func(r *row) *int64 { return &r.ReceiveQueue })
+	c.sizes(&m.SendQueueBytes, func(r *row) *int64 { return &r.SendQueue })
+	c.shared(&m.LocalAddress, func(r *row) *string { return &r.LocalAddress })
+	c.ints(&m.LocalPort, func(r *row) *int { return &r.LocalPort })
+	c.shared(&m.RemoteAddress, func(r *row) *string { return &r.RemoteAddress })
+	c.ints(&m.RemotePort, func(r *row) *int { return &r.RemotePort })
+	c.shared(&m.User, func(r *row) *string { return &r.User })
+	c.owners(&m.OwnerCount, &m.Owners, func(r *row) *[]dtc.SocketOwner { return &r.Owners })
+}
+
+func ownerColumns(c *columns[dtc.SocketOwner], m *OwnerColumns) {
+	type row = dtc.SocketOwner
+	c.ints(&m.Pid, func(r *row) *int { return &r.PID })
+	c.shared(&m.Name, func(r *row) *string { return &r.Name })
+	c.ints(&m.Fd, func(r *row) *int { return &r.FD })
+}
+
+func userColumns(c *columns[dtc.User], m *UserColumns) {
+	type row = dtc.User
+	c.shared(&m.User, func(r *row) *string { return &r.Name })
+	c.texts(&m.Line, func(r *row) *string { return &r.Line })
+	login := timeColumn{nanos: &m.LoginNanos, zone: &m.LoginZone, zones: &m.Zones}
+	c.times(login, func(r *row) *time.Time { return &r.LoginAt })
+	c.shared(&m.From, func(r *row) *string { return &r.From })
+	c.ints(&m.Pid, func(r *row) *int { return &r.PID })
+}
+
+func serviceColumns(c *columns[dtc.Service], m *ServiceColumns) {
+	type row = dtc.Service
+	c.texts(&m.Name, func(r *row) *string { return &r.Name })
+	c.shared(&m.Load, func(r *row) *string { return &r.Load })
+	c.shared(&m.State, func(r *row) *string { return &r.State })
+	c.shared(&m.SubState, func(r *row) *string { return &r.SubState })
+	since := timeColumn{nanos: &m.SinceNanos, zone: &m.SinceZone, zones: &m.Zones}
+	c.times(since, func(r *row) *time.Time { return &r.Since })
+	c.ints(&m.Pid, func(r *row) *int { return &r.PID })
+	c.texts(&m.Description, func(r *row) *string { return &r.Description })
 }
 
 func cpuColumns(c *columns[dtc.CPUPercent], m *CPUColumns) {
@@ -98,192 +191,4 @@ func platformFields(f fields, m *PlatformMessage, v *dtc.Platform) {
 	f.float(&m.UptimeSeconds, &v.UptimeSeconds)
 	f.text(&m.Virtualization, &v.Virtualization)
 	f.text(&m.OperatingSystem, &v.OperatingSystem)
-}
-
-// encoder turns the reports of one answer into messages, in memory that it
-// uses again.
-type encoder struct {
-	part      PartMessage
-	process   ProcessColumns
-	openFiles OpenFileColumns
-	processes columns[dtc.Process]
-	files     columns[dtc.OpenFile]
-}
-
-// send splits r into parts that a client takes. The message is send's only
-// during the call.
-func (e *encoder) send(r *dtc.Report, send func(*PartMessage) error) error {
-	processes, files := r.Process, r.OpenFiles
-	for {
-		e.processes.items, processes = chop(processes, processText)
-		e.files.items, files = chop(files, fileText)
-		last := len(processes) == 0 && len(files) == 0
-		e.begin(r)
-		if last {
-			e.part.Partial = r.Partial
-			e.end(r)
-		}
-		if err := send(&e.part); err != nil || last {
-			return err
-		}
-	}
-}
-
-// begin fills the part with its items.
-func (e *encoder) begin(r *dtc.Report) {
-	e.part.Reset()
-	e.part.CollectedAt = newTime(r.CollectedAt)
-	e.part.Partial = true
-	if len(e.processes.items) > 0 {
-		e.part.Process = &e.process
-		e.part.PidWidth = uint32(min(max(r.PIDWidth, 0), maxPIDWidth))
-		processColumns(&e.processes, &e.process)
-	}
-	if len(e.files.items) > 0 {
-		e.part.OpenFiles = &e.openFiles
-		openFileColumns(&e.files, &e.openFiles)
-	}
-}
-
-// end fills the part with what a report has once.
-func (e *encoder) end(r *dtc.Report) {
-	for _, note := range r.Notes[:min(len(r.Notes), maxNotes)] {
-		e.part.Notes = append(e.part.Notes, []byte(note[:min(len(note), maxNote)]))
-	}
-	if r.Memory != nil {
-		e.part.Memory = new(MemoryMessage)
-		memoryFields(fields{}, e.part.Memory, r.Memory)
-	}
-	if r.Platform != nil {
-		e.part.Platform = new(PlatformMessage)
-		platformFields(fields{}, e.part.Platform, r.Platform)
-	}
-	if r.CPU != nil {
-		e.part.Cpu = &CPUMessage{Percent: new(CPUColumns)}
-		cpuFields(fields{}, e.part.Cpu, r.CPU)
-		percent := r.CPU.Percent[:min(len(r.CPU.Percent), maxRows)]
-		cpuColumns(&columns[dtc.CPUPercent]{items: percent}, e.part.Cpu.Percent)
-	}
-}
-
-func processText(p *dtc.Process) int { return len(p.Name) + len(p.Command) }
-
-func fileText(f *dtc.OpenFile) int { return len(f.Name) + len(f.Command) + len(f.Device) }
-
-// chop returns the items that go into one part, at least one if there is one,
-// and the others.
-func chop[T any](items []T, text func(*T) int) (part, rest []T) {
-	n, bytes := 0, 0
-	for n < min(len(items), maxPartItems) {
-		bytes += text(&items[n])
-		if bytes > maxPartText && n > 0 {
-			break
-		}
-		n++
-	}
-	return items[:n], items[n:]
-}
-
-// decoder turns the messages of one answer into reports, in memory that it uses
-// again, and counts what the whole answer holds.
-type decoder struct {
-	status    dtc.Status
-	report    dtc.Report
-	processes columns[dtc.Process]
-	files     columns[dtc.OpenFile]
-	parts     int
-	rows      int
-	text      int
-}
-
-// decode returns the report of m, valid until the next call. Whatever else m
-// holds, only the fields of the status that was asked are filled.
-func (d *decoder) decode(m *PartMessage) (*dtc.Report, error) {
-	d.report = dtc.Report{Status: d.status, CollectedAt: m.CollectedAt.time(), Partial: m.Partial, PIDWidth: int(min(m.PidWidth, maxPIDWidth))}
-	for _, note := range m.Notes[:min(len(m.Notes), maxNotes)] {
-		d.report.Notes = append(d.report.Notes, cut(note, maxNote))
-	}
-	err := d.body(m)
-	if err == nil {
-		err = d.count()
-	}
-	return &d.report, err
-}
-
-func (d *decoder) body(m *PartMessage) error {
-	r, f := &d.report, fields{decode: true}
-	switch d.status {
-	case dtc.StatusProcess:
-		if m.Process != nil {
-			if err := d.processes.prepare(len(m.Process.Pid)); err != nil {
-				return err
-			}
-			processColumns(&d.processes, m.Process)
-			r.Process = d.processes.items
-			return d.processes.err
-		}
-	case dtc.StatusOpenFiles:
-		if m.OpenFiles != nil {
-			if err := d.files.prepare(len(m.OpenFiles.Pid)); err != nil {
-				return err
-			}
-			openFileColumns(&d.files, m.OpenFiles)
-			r.OpenFiles = d.files.items
-			return d.files.err
-		}
-	case dtc.StatusMemory:
-		if m.Memory != nil {
-			r.Memory = new(dtc.Memory)
-			memoryFields(f, m.Memory, r.Memory)
-		}
-	case dtc.StatusPlatform:
-		if m.Platform != nil {
-			r.Platform = new(dtc.Platform)
-			platformFields(f, m.Platform, r.Platform)
-		}
-	case dtc.StatusCPU:
-		if m.Cpu != nil {
-			r.CPU = new(dtc.CPU)
-			cpuFields(f, m.Cpu, r.CPU)
-			return decodePercent(m.Cpu.Percent, r.CPU)
-		}
-	}
-	return nil
-}
-
-func decodePercent(m *CPUColumns, v *dtc.CPU) error {
-	if m == nil {
-		return nil
-	}
-	var c columns[dtc.CPUPercent]
-	if err := c.prepare(m.Cpu.rows()); err != nil {
-		return err
-	}
-	cpuColumns(&c, m)
-	v.Percent = c.items
-	return c.err
-}
-
-// prepare makes room for n decoded items.
-func (c *columns[T]) prepare(n int) error {
-	if n > maxRows {
-		return fmt.Errorf("%w: %d items in a part, at most %d are possible", errMalformed, n, maxRows)
-	}
-	if cap(c.items) < n {
-		c.items = make([]T, n)
-	}
-	c.items = c.items[:n]
-	c.decode, c.err, c.text = true, nil, 0
-	return nil
-}
-
-// count ends an answer that is larger than any host's can be.
-func (d *decoder) count() error {
-	d.parts++
-	d.rows += len(d.report.Process) + len(d.report.OpenFiles)
-	d.text += d.processes.text + d.files.text
-	if d.parts > maxAnswerParts || d.rows > maxAnswerRows || d.text > maxAnswerText {
-		return fmt.Errorf("the answer is too large: %d items, %d bytes of text", d.rows, d.text)
-	}
-	return nil
 }

@@ -49,8 +49,8 @@ func dialTLS(ctx context.Context, to netip.AddrPort, proto string, cfg *tls.Conf
 	cfg = cfg.Clone()
 	cfg.NextProtos = []string{proto}
 	cfg.DynamicRecordSizingDisabled = true // full records from the start
-	c := tls.Client(raw, cfg)
-	if err := c.HandshakeContext(ctx); err != nil {
+	c, err := shakeHands(ctx, raw, cfg)
+	if err != nil {
 		raw.Close()
 		return nil, handshakeError(ctx, err)
 	}

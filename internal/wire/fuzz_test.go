@@ -16,14 +16,8 @@ import (
 
 // FuzzPart has a client read whatever an agent may send as a part.
 func FuzzPart(f *testing.F) {
-	var e encoder
-	for _, r := range []*dtc.Report{
-		{Process: processes(3), CollectedAt: time.Unix(1_700_000_000, 0)},
-		{OpenFiles: []dtc.OpenFile{{PID: 1, Name: "/"}, {PID: 2, Name: "x"}}},
-		{CPU: &dtc.CPU{Percent: []dtc.CPUPercent{{CPU: "all"}, {CPU: "0"}}}},
-		{Memory: &dtc.Memory{TotalBytes: 1}, Platform: &dtc.Platform{OS: "Linux", BootTime: time.Unix(1, 0)}, Notes: []string{"n"}},
-	} {
-		if err := e.send(r, func(m *PartMessage) error {
+	for _, r := range everyReport() {
+		if err := newEncoder(&dtc.Query{Status: r.Status}).send(r, func(m *PartMessage) error {
 			b, err := proto.Marshal(m)
 			f.Add(b)
 			return err
@@ -37,19 +31,23 @@ func FuzzPart(f *testing.F) {
 			return
 		}
 		for _, s := range dtc.Statuses() {
-			d := decoder{status: s.Status}
-			r, err := d.decode(m)
+			q := dtc.Query{Status: s.Status}
+			r, err := newDecoder(&q).decode(m)
 			if err != nil {
 				continue
 			}
 			checkReport(t, r)
 			// What was understood comes over again as it is.
-			var again encoder
-			if err := again.send(r, func(m *PartMessage) error {
-				_, err := (&decoder{status: s.Status}).decode(proto.Clone(m).(*PartMessage))
+			was, shown := show(r), []string{}
+			if err := newEncoder(&q).send(r, func(m *PartMessage) error {
+				again, err := newDecoder(&q).decode(proto.Clone(m).(*PartMessage))
+				shown = append(shown, show(again))
 				return err
 			}); err != nil {
 				t.Fatalf("%s: %v", s.Status, err)
+			}
+			if len(shown) == 1 && shown[0] != was {
+				t.Errorf("%s:\n%s\nbecame\n%s", s.Status, was, shown[0])
 			}
 		}
 	})
@@ -57,8 +55,29 @@ func FuzzPart(f *testing.F) {
 
 func checkReport(t *testing.T, r *dtc.Report) {
 	t.Helper()
-	if len(r.Process) > maxRows || len(r.OpenFiles) > maxRows || len(r.Notes) > maxNotes {
+	if len(r.Process) > maxRows || len(r.OpenFiles) > maxRows || len(r.Sockets) > maxRows || len(r.Notes) > maxNotes {
 		t.Fatal("beyond the limits")
+	}
+	for _, s := range r.Sockets {
+		if s.LocalPort < dtc.Absent || s.SendQueue < dtc.Absent || len(s.Owners) > maxPartOwners {
+			t.Fatalf("impossible: %+v", s)
+		}
+		for _, o := range s.Owners {
+			if o.PID < dtc.Absent || o.FD < dtc.Absent {
+				t.Fatalf("impossible: %+v", s)
+			}
+		}
+	}
+	for _, d := range r.Disk {
+		if d.TotalBytes < dtc.Absent || math.IsInf(d.UsedPercent, 0) {
+			t.Fatalf("impossible: %+v", d)
+		}
+	}
+	for _, s := range r.Services {
+		checkTime(t, s.Since)
+	}
+	for _, u := range r.Users {
+		checkTime(t, u.LoginAt)
 	}
 	for _, p := range r.Process {
 		if p.PID < dtc.Absent || p.RSSBytes < dtc.Absent || math.IsInf(p.CPUPercent, 0) {

@@ -88,54 +88,96 @@ func TestGetSplitsLongTexts(t *testing.T) {
 	}
 }
 
-func TestGetEveryStatus(t *testing.T) {
+// everyReport is an answer to every question, with what is absent and what is
+// no text in it.
+func everyReport() []*dtc.Report {
 	nan := math.NaN()
-	want := map[dtc.Status]*dtc.Report{
-		dtc.StatusMemory: {Memory: &dtc.Memory{
+	cet := time.FixedZone("CET", 3600)
+	return []*dtc.Report{
+		{Status: dtc.StatusProcess, Process: processes(3), PIDWidth: 7, CollectedAt: time.Unix(1_700_000_000, 0)},
+		{Status: dtc.StatusMemory, Memory: &dtc.Memory{
 			TotalBytes: 1, UsedBytes: 2, FreeBytes: 3, SharedBytes: dtc.Absent, BuffersBytes: 5, CachedBytes: 6,
 			AvailableBytes: 0, SwapTotalBytes: 8, SwapUsedBytes: dtc.Absent, SwapFreeBytes: 10,
 		}},
-		dtc.StatusPlatform: {Platform: &dtc.Platform{
+		{Status: dtc.StatusPlatform, Platform: &dtc.Platform{
 			Hostname: "h\xff", OS: "Linux", Platform: "p", PlatformVersion: "v", Kernel: "k", KernelVersion: "kv", Arch: "x86_64",
-			BootTime: time.Unix(1_700_000_000, 5), UptimeSeconds: 12.5, Virtualization: "none", OperatingSystem: "GNU/Linux",
+			BootTime: time.Unix(1_700_000_000, 5).In(cet), UptimeSeconds: 12.5, Virtualization: "none", OperatingSystem: "GNU/Linux",
 		}},
-		dtc.StatusCPU: {CPU: &dtc.CPU{
+		{Status: dtc.StatusCPU, CPU: &dtc.CPU{
 			Model: "m", LogicalCores: 4, PhysicalCores: dtc.Absent, Load1: 0, Load5: nan, Load15: 3, IntervalSeconds: 1.5,
 			Percent:       []dtc.CPUPercent{{CPU: "all", User: 1, Steal: nan, Idle: 99}, {CPU: "0", GuestNice: 2}},
 			UptimeSeconds: 7, Users: 0, Hostname: "h", OS: "Linux", Kernel: "6", Arch: "a",
 		}},
-		dtc.StatusOpenFiles: {OpenFiles: []dtc.OpenFile{
+		{Status: dtc.StatusOpenFiles, OpenFiles: []dtc.OpenFile{
 			{PID: 1, User: "u", Command: "c", FD: "cwd", Type: "DIR", Device: "254,1", SizeBytes: 4096, Offset: dtc.Absent, Node: "2", Name: "/"},
 			{PID: 1, FD: "3", Mode: "u", Lock: "W", Type: "IPv4", Device: "1", SizeBytes: dtc.Absent, Offset: 0, Node: "TCP", Name: "*:22"},
 		}},
+		{Status: dtc.StatusDisk, Disk: []dtc.Disk{
+			{
+				Filesystem: "/dev/vda1", Type: "ext4", TotalBytes: 1 << 50, UsedBytes: 2, AvailableBytes: 3, UsedPercent: 41, MountedOn: "/\xff",
+				TotalInodes: 4, UsedInodes: 5, FreeInodes: 6,
+			},
+			{Filesystem: "tmpfs", UsedPercent: nan, TotalInodes: dtc.Absent, UsedInodes: dtc.Absent, FreeInodes: dtc.Absent},
+		}},
+		{Status: dtc.StatusInterfaces, Interfaces: []dtc.Interface{
+			{Index: 1, Name: "lo", Flags: "LOOPBACK,UP", MTUBytes: 65536, Qdisc: "noqueue", State: "UNKNOWN", Mode: "DEFAULT", Group: "default", QueueLen: 1000},
+			{
+				Index: 2, Name: "eth0", Lower: "if5", Master: "br0", QueueLen: dtc.Absent, LinkType: "ether", Address: "02:00:00:00:00:01",
+				Broadcast: "ff:ff:ff:ff:ff:ff", Rest: "link-netnsid 0", AltNames: "a b",
+				RX: dtc.Traffic{Bytes: 1, Packets: 2, Errors: 3, Dropped: 4, Missed: 5, Multicast: dtc.Absent},
+				TX: dtc.Traffic{Bytes: 7, Packets: 8, Errors: 9, Dropped: 10, Carrier: 11, Collisions: 12},
+			},
+		}},
+		{Status: dtc.StatusSockets, Sockets: []dtc.Socket{
+			{
+				Protocol: "tcp", State: "LISTEN", ReceiveQueue: 0, SendQueue: 128, LocalAddress: "0.0.0.0", LocalPort: 22, RemoteAddress: "0.0.0.0",
+				RemotePort: dtc.Absent, User: "root", Owners: []dtc.SocketOwner{{Name: "sshd", PID: 1, FD: 3}, {Name: "init", PID: 2, FD: dtc.Absent}},
+			},
+			{Protocol: "udp", LocalAddress: "*", LocalPort: dtc.Absent, Owners: []dtc.SocketOwner{}},
+			{Protocol: "tcp", State: "ESTAB", LocalAddress: "[::1]", LocalPort: 1, Owners: []dtc.SocketOwner{{Name: "sshd", PID: 9, FD: 4}}},
+		}},
+		{Status: dtc.StatusUsers, Users: []dtc.User{
+			{Name: "root", Line: "pts/0", LoginAt: time.Unix(1_700_000_000, 7).In(cet), From: "10.0.0.1", PID: 12},
+			{Name: "\x1b", PID: dtc.Absent},
+		}},
+		{Status: dtc.StatusServices, Services: []dtc.Service{
+			{
+				Name: "ssh.service", Load: "loaded", State: "active", SubState: "running", Since: time.Unix(1_600_000_000, 0).UTC(), PID: 7,
+				Description: "OpenSSH",
+			},
+			{Name: "x", PID: dtc.Absent},
+		}, Notes: []string{"a note"}},
+	}
+}
+
+func TestGetEveryStatus(t *testing.T) {
+	want := map[dtc.Status]*dtc.Report{}
+	for _, r := range everyReport() {
+		want[r.Status] = r
 	}
 	r := serve(t, &Server{Agent: &fakeAgent{get: func(_ context.Context, q dtc.Query, emit func(*dtc.Report) error) error {
 		return emit(want[q.Status])
 	}}})
 	c := r.client(t, r.monitor)
-	for status, report := range want {
+	for _, s := range dtc.Statuses() {
 		n := 0
-		err := c.Get(within(t, 5*time.Second), dtc.Query{Status: status}, func(part *dtc.Report) error {
+		err := c.Get(within(t, 5*time.Second), dtc.Query{Status: s.Status}, func(part *dtc.Report) error {
 			n++
-			if part.Platform != nil {
-				if !part.Platform.BootTime.Equal(report.Platform.BootTime) {
-					t.Errorf("booted at %s", part.Platform.BootTime)
-				}
-				part.Platform.BootTime = report.Platform.BootTime
-			}
-			if got, want := show(part), show(report); got != want {
-				t.Errorf("%s:\n got %s\nwant %s", status, got, want)
+			if got, want := show(part), show(want[s.Status]); got != want {
+				t.Errorf("%s:\n got %s\nwant %s", s.Status, got, want)
 			}
 			return nil
 		})
 		if err != nil || n != 1 {
-			t.Errorf("%s: %d parts, %v", status, n, err)
+			t.Errorf("%s: %d parts, %v", s.Status, n, err)
 		}
 	}
 }
 
+// show writes out all of a report but the times of its making.
 func show(r *dtc.Report) string {
-	return fmt.Sprintf("%+v %+v %+v %+v %+v", r.Process, r.OpenFiles, r.Memory, r.CPU, r.Platform)
+	return fmt.Sprintf("%+v %+v %+v %+v %+v %+v %+v %+v %+v %+v %q %d", r.Process, r.OpenFiles, r.Disk, r.Interfaces, r.Sockets,
+		r.Users, r.Services, r.Memory, r.CPU, r.Platform, r.Notes, r.PIDWidth)
 }
 
 func TestWatchTellsAtOnce(t *testing.T) {

@@ -29,8 +29,15 @@ func (s *agentServer) Info(ctx context.Context, _ *InfoRequest) (*InfoMessage, e
 // Get implements [AgentServiceHandler].
 func (s *agentServer) Get(ctx context.Context, req *GetRequest, stream *connect.ServerStream[PartMessage]) error {
 	defer extend(ctx) // for the end of the stream
-	var e encoder
-	q := dtc.Query{Status: dtc.Status(cut(req.Status, maxShort))}
+	selection, err := req.Selection.selection()
+	if err != nil {
+		return toPeer(err)
+	}
+	q := dtc.Query{Status: dtc.Status(cut(req.Status, maxShort)), Selection: selection, Timeout: span(req.TimeoutNanos)}
+	e := newEncoder(&q)
+	if q.Timeout > 0 {
+		ctx = expected{ctx, time.Now().Add(q.Timeout)}
+	}
 	return toPeer(s.agent.Get(ctx, q, func(r *dtc.Report) error {
 		return e.send(r, func(m *PartMessage) error {
 			return sending(ctx, func() error { return stream.Send(m) })

@@ -35,6 +35,8 @@ const (
 	maxPartItems   = 1000      // that the server puts into a part
 	maxPartText    = 1 << 20   // bytes of text after which the server ends a part
 	maxRows        = 4096      // items of a part that a client takes
+	maxOwners      = 64 << 10  // of one socket
+	maxPartOwners  = 128 << 10 // of all sockets of a part that a client takes
 	maxText        = 3 << 20   // bytes of one text
 	maxShort       = 256       // bytes of a text that is an id or a short name
 	maxNotes       = 256       // notes of a report

@@ -130,6 +130,8 @@ func (x *InfoMessage) GetRun() []byte {
 type GetRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Status        []byte                 `protobuf:"bytes,1,opt,name=status,proto3" json:"status,omitempty"`
+	Selection     *SelectionMessage      `protobuf:"bytes,2,opt,name=selection,proto3" json:"selection,omitempty"`
+	TimeoutNanos  int64                  `protobuf:"zigzag64,3,opt,name=timeout_nanos,json=timeoutNanos,proto3" json:"timeout_nanos,omitempty"` // that the asker waits for the host; 0: unknown
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -171,6 +173,116 @@ func (x *GetRequest) GetStatus() []byte {
 	return nil
 }
 
+func (x *GetRequest) GetSelection() *SelectionMessage {
+	if x != nil {
+		return x.Selection
+	}
+	return nil
+}
+
+func (x *GetRequest) GetTimeoutNanos() int64 {
+	if x != nil {
+		return x.TimeoutNanos
+	}
+	return 0
+}
+
+// SelectionMessage says which items of a list are wanted. Who does not know one
+// of its fields refuses the request: else the asker would take for chosen what
+// is not. Who does not know the message does not set selected in its parts, and
+// the asker refuses the answer.
+type SelectionMessage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pids          []int64                `protobuf:"zigzag64,1,rep,packed,name=pids,proto3" json:"pids,omitempty"`
+	Users         [][]byte               `protobuf:"bytes,2,rep,name=users,proto3" json:"users,omitempty"`
+	Names         [][]byte               `protobuf:"bytes,3,rep,name=names,proto3" json:"names,omitempty"`
+	Paths         [][]byte               `protobuf:"bytes,4,rep,name=paths,proto3" json:"paths,omitempty"`
+	Ports         []int64                `protobuf:"zigzag64,5,rep,packed,name=ports,proto3" json:"ports,omitempty"`
+	Sort          []byte                 `protobuf:"bytes,6,opt,name=sort,proto3" json:"sort,omitempty"`
+	Limit         int64                  `protobuf:"zigzag64,7,opt,name=limit,proto3" json:"limit,omitempty"` // 0: all
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SelectionMessage) Reset() {
+	*x = SelectionMessage{}
+	mi := &file_wire_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SelectionMessage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SelectionMessage) ProtoMessage() {}
+
+func (x *SelectionMessage) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SelectionMessage.ProtoReflect.Descriptor instead.
+func (*SelectionMessage) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *SelectionMessage) GetPids() []int64 {
+	if x != nil {
+		return x.Pids
+	}
+	return nil
+}
+
+func (x *SelectionMessage) GetUsers() [][]byte {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *SelectionMessage) GetNames() [][]byte {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+func (x *SelectionMessage) GetPaths() [][]byte {
+	if x != nil {
+		return x.Paths
+	}
+	return nil
+}
+
+func (x *SelectionMessage) GetPorts() []int64 {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
+func (x *SelectionMessage) GetSort() []byte {
+	if x != nil {
+		return x.Sort
+	}
+	return nil
+}
+
+func (x *SelectionMessage) GetLimit() int64 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
 // PartMessage is a part of an answer. All but the last have partial set.
 type PartMessage struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -183,13 +295,19 @@ type PartMessage struct {
 	Cpu           *CPUMessage            `protobuf:"bytes,7,opt,name=cpu,proto3" json:"cpu,omitempty"`
 	Platform      *PlatformMessage       `protobuf:"bytes,8,opt,name=platform,proto3" json:"platform,omitempty"`
 	PidWidth      uint32                 `protobuf:"varint,9,opt,name=pid_width,json=pidWidth,proto3" json:"pid_width,omitempty"` // digits of the largest pid of the host; 0 if unknown
+	Disk          *DiskColumns           `protobuf:"bytes,10,opt,name=disk,proto3" json:"disk,omitempty"`
+	Interfaces    *InterfaceColumns      `protobuf:"bytes,11,opt,name=interfaces,proto3" json:"interfaces,omitempty"`
+	Sockets       *SocketColumns         `protobuf:"bytes,12,opt,name=sockets,proto3" json:"sockets,omitempty"`
+	Users         *UserColumns           `protobuf:"bytes,13,opt,name=users,proto3" json:"users,omitempty"`
+	Services      *ServiceColumns        `protobuf:"bytes,14,opt,name=services,proto3" json:"services,omitempty"`
+	Selected      bool                   `protobuf:"varint,15,opt,name=selected,proto3" json:"selected,omitempty"` // the selection of the request was understood and applied
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PartMessage) Reset() {
 	*x = PartMessage{}
-	mi := &file_wire_proto_msgTypes[3]
+	mi := &file_wire_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -201,7 +319,7 @@ func (x *PartMessage) String() string {
 func (*PartMessage) ProtoMessage() {}
 
 func (x *PartMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[3]
+	mi := &file_wire_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -214,7 +332,7 @@ func (x *PartMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartMessage.ProtoReflect.Descriptor instead.
 func (*PartMessage) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{3}
+	return file_wire_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PartMessage) GetCollectedAt() *TimeMessage {
@@ -280,6 +398,48 @@ func (x *PartMessage) GetPidWidth() uint32 {
 	return 0
 }
 
+func (x *PartMessage) GetDisk() *DiskColumns {
+	if x != nil {
+		return x.Disk
+	}
+	return nil
+}
+
+func (x *PartMessage) GetInterfaces() *InterfaceColumns {
+	if x != nil {
+		return x.Interfaces
+	}
+	return nil
+}
+
+func (x *PartMessage) GetSockets() *SocketColumns {
+	if x != nil {
+		return x.Sockets
+	}
+	return nil
+}
+
+func (x *PartMessage) GetUsers() *UserColumns {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *PartMessage) GetServices() *ServiceColumns {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+func (x *PartMessage) GetSelected() bool {
+	if x != nil {
+		return x.Selected
+	}
+	return false
+}
+
 // TimeMessage is a time in the sender's zone.
 type TimeMessage struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -292,7 +452,7 @@ type TimeMessage struct {
 
 func (x *TimeMessage) Reset() {
 	*x = TimeMessage{}
-	mi := &file_wire_proto_msgTypes[4]
+	mi := &file_wire_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -304,7 +464,7 @@ func (x *TimeMessage) String() string {
 func (*TimeMessage) ProtoMessage() {}
 
 func (x *TimeMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[4]
+	mi := &file_wire_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -317,7 +477,7 @@ func (x *TimeMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimeMessage.ProtoReflect.Descriptor instead.
 func (*TimeMessage) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{4}
+	return file_wire_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *TimeMessage) GetSeconds() int64 {
@@ -351,7 +511,7 @@ type ZoneMessage struct {
 
 func (x *ZoneMessage) Reset() {
 	*x = ZoneMessage{}
-	mi := &file_wire_proto_msgTypes[5]
+	mi := &file_wire_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -363,7 +523,7 @@ func (x *ZoneMessage) String() string {
 func (*ZoneMessage) ProtoMessage() {}
 
 func (x *ZoneMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[5]
+	mi := &file_wire_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -376,7 +536,7 @@ func (x *ZoneMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ZoneMessage.ProtoReflect.Descriptor instead.
 func (*ZoneMessage) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{5}
+	return file_wire_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ZoneMessage) GetOffsetSeconds() int32 {
@@ -406,7 +566,7 @@ type TextColumn struct {
 
 func (x *TextColumn) Reset() {
 	*x = TextColumn{}
-	mi := &file_wire_proto_msgTypes[6]
+	mi := &file_wire_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -418,7 +578,7 @@ func (x *TextColumn) String() string {
 func (*TextColumn) ProtoMessage() {}
 
 func (x *TextColumn) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[6]
+	mi := &file_wire_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -431,7 +591,7 @@ func (x *TextColumn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TextColumn.ProtoReflect.Descriptor instead.
 func (*TextColumn) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{6}
+	return file_wire_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *TextColumn) GetData() []byte {
@@ -479,7 +639,7 @@ type ProcessColumns struct {
 
 func (x *ProcessColumns) Reset() {
 	*x = ProcessColumns{}
-	mi := &file_wire_proto_msgTypes[7]
+	mi := &file_wire_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -491,7 +651,7 @@ func (x *ProcessColumns) String() string {
 func (*ProcessColumns) ProtoMessage() {}
 
 func (x *ProcessColumns) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[7]
+	mi := &file_wire_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -504,7 +664,7 @@ func (x *ProcessColumns) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessColumns.ProtoReflect.Descriptor instead.
 func (*ProcessColumns) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{7}
+	return file_wire_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ProcessColumns) GetPid() []int64 {
@@ -639,7 +799,7 @@ type OpenFileColumns struct {
 
 func (x *OpenFileColumns) Reset() {
 	*x = OpenFileColumns{}
-	mi := &file_wire_proto_msgTypes[8]
+	mi := &file_wire_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -651,7 +811,7 @@ func (x *OpenFileColumns) String() string {
 func (*OpenFileColumns) ProtoMessage() {}
 
 func (x *OpenFileColumns) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[8]
+	mi := &file_wire_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -664,7 +824,7 @@ func (x *OpenFileColumns) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenFileColumns.ProtoReflect.Descriptor instead.
 func (*OpenFileColumns) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{8}
+	return file_wire_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *OpenFileColumns) GetPid() []int64 {
@@ -751,6 +911,808 @@ func (x *OpenFileColumns) GetName() *TextColumn {
 	return nil
 }
 
+type DiskColumns struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Filesystem     *TextColumn            `protobuf:"bytes,1,opt,name=filesystem,proto3" json:"filesystem,omitempty"`
+	Type           *TextColumn            `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	TotalBytes     []int64                `protobuf:"zigzag64,3,rep,packed,name=total_bytes,json=totalBytes,proto3" json:"total_bytes,omitempty"` // says how many items there are
+	UsedBytes      []int64                `protobuf:"zigzag64,4,rep,packed,name=used_bytes,json=usedBytes,proto3" json:"used_bytes,omitempty"`
+	AvailableBytes []int64                `protobuf:"zigzag64,5,rep,packed,name=available_bytes,json=availableBytes,proto3" json:"available_bytes,omitempty"`
+	UsedPercent    []float64              `protobuf:"fixed64,6,rep,packed,name=used_percent,json=usedPercent,proto3" json:"used_percent,omitempty"`
+	MountedOn      *TextColumn            `protobuf:"bytes,7,opt,name=mounted_on,json=mountedOn,proto3" json:"mounted_on,omitempty"`
+	TotalInodes    []int64                `protobuf:"zigzag64,8,rep,packed,name=total_inodes,json=totalInodes,proto3" json:"total_inodes,omitempty"`
+	UsedInodes     []int64                `protobuf:"zigzag64,9,rep,packed,name=used_inodes,json=usedInodes,proto3" json:"used_inodes,omitempty"`
+	FreeInodes     []int64                `protobuf:"zigzag64,10,rep,packed,name=free_inodes,json=freeInodes,proto3" json:"free_inodes,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *DiskColumns) Reset() {
+	*x = DiskColumns{}
+	mi := &file_wire_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiskColumns) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiskColumns) ProtoMessage() {}
+
+func (x *DiskColumns) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiskColumns.ProtoReflect.Descriptor instead.
+func (*DiskColumns) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *DiskColumns) GetFilesystem() *TextColumn {
+	if x != nil {
+		return x.Filesystem
+	}
+	return nil
+}
+
+func (x *DiskColumns) GetType() *TextColumn {
+	if x != nil {
+		return x.Type
+	}
+	return nil
+}
+
+func (x *DiskColumns) GetTotalBytes() []int64 {
+	if x != nil {
+		return x.TotalBytes
+	}
+	return nil
+}
+
+func (x *DiskColumns) GetUsedBytes() []int64 {
+	if x != nil {
+		return x.UsedBytes
+	}
+	return nil
+}
+
+func (x *DiskColumns) GetAvailableBytes() []int64 {
+	if x != nil {
+		return x.AvailableBytes
+	}
+	return nil
+}
+
+func (x *DiskColumns) GetUsedPercent() []float64 {
+	if x != nil {
+		return x.UsedPercent
+	}
+	return nil
+}
+
+func (x *DiskColumns) GetMountedOn() *TextColumn {
+	if x != nil {
+		return x.MountedOn
+	}
+	return nil
+}
+
+func (x *DiskColumns) GetTotalInodes() []int64 {
+	if x != nil {
+		return x.TotalInodes
+	}
+	return nil
+}
+
+func (x *DiskColumns) GetUsedInodes() []int64 {
+	if x != nil {
+		return x.UsedInodes
+	}
+	return nil
+}
+
+func (x *DiskColumns) GetFreeInodes() []int64 {
+	if x != nil {
+		return x.FreeInodes
+	}
+	return nil
+}
+
+type InterfaceColumns struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Index            []int64                `protobuf:"zigzag64,1,rep,packed,name=index,proto3" json:"index,omitempty"` // says how many items there are
+	Name             *TextColumn            `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Lower            *TextColumn            `protobuf:"bytes,3,opt,name=lower,proto3" json:"lower,omitempty"`
+	Flags            *TextColumn            `protobuf:"bytes,4,opt,name=flags,proto3" json:"flags,omitempty"`
+	MtuBytes         []int64                `protobuf:"zigzag64,5,rep,packed,name=mtu_bytes,json=mtuBytes,proto3" json:"mtu_bytes,omitempty"`
+	Qdisc            *TextColumn            `protobuf:"bytes,6,opt,name=qdisc,proto3" json:"qdisc,omitempty"`
+	Master           *TextColumn            `protobuf:"bytes,7,opt,name=master,proto3" json:"master,omitempty"`
+	State            *TextColumn            `protobuf:"bytes,8,opt,name=state,proto3" json:"state,omitempty"`
+	Mode             *TextColumn            `protobuf:"bytes,9,opt,name=mode,proto3" json:"mode,omitempty"`
+	Group            *TextColumn            `protobuf:"bytes,10,opt,name=group,proto3" json:"group,omitempty"`
+	QueueLength      []int64                `protobuf:"zigzag64,11,rep,packed,name=queue_length,json=queueLength,proto3" json:"queue_length,omitempty"`
+	LinkType         *TextColumn            `protobuf:"bytes,12,opt,name=link_type,json=linkType,proto3" json:"link_type,omitempty"`
+	Address          *TextColumn            `protobuf:"bytes,13,opt,name=address,proto3" json:"address,omitempty"`
+	Broadcast        *TextColumn            `protobuf:"bytes,14,opt,name=broadcast,proto3" json:"broadcast,omitempty"`
+	Rest             *TextColumn            `protobuf:"bytes,15,opt,name=rest,proto3" json:"rest,omitempty"`
+	AlternativeNames *TextColumn            `protobuf:"bytes,16,opt,name=alternative_names,json=alternativeNames,proto3" json:"alternative_names,omitempty"`
+	RxBytes          []int64                `protobuf:"zigzag64,17,rep,packed,name=rx_bytes,json=rxBytes,proto3" json:"rx_bytes,omitempty"`
+	RxPackets        []int64                `protobuf:"zigzag64,18,rep,packed,name=rx_packets,json=rxPackets,proto3" json:"rx_packets,omitempty"`
+	RxErrors         []int64                `protobuf:"zigzag64,19,rep,packed,name=rx_errors,json=rxErrors,proto3" json:"rx_errors,omitempty"`
+	RxDropped        []int64                `protobuf:"zigzag64,20,rep,packed,name=rx_dropped,json=rxDropped,proto3" json:"rx_dropped,omitempty"`
+	RxMissed         []int64                `protobuf:"zigzag64,21,rep,packed,name=rx_missed,json=rxMissed,proto3" json:"rx_missed,omitempty"`
+	RxMulticast      []int64                `protobuf:"zigzag64,22,rep,packed,name=rx_multicast,json=rxMulticast,proto3" json:"rx_multicast,omitempty"`
+	TxBytes          []int64                `protobuf:"zigzag64,23,rep,packed,name=tx_bytes,json=txBytes,proto3" json:"tx_bytes,omitempty"`
+	TxPackets        []int64                `protobuf:"zigzag64,24,rep,packed,name=tx_packets,json=txPackets,proto3" json:"tx_packets,omitempty"`
+	TxErrors         []int64                `protobuf:"zigzag64,25,rep,packed,name=tx_errors,json=txErrors,proto3" json:"tx_errors,omitempty"`
+	TxDropped        []int64                `protobuf:"zigzag64,26,rep,packed,name=tx_dropped,json=txDropped,proto3" json:"tx_dropped,omitempty"`
+	TxCarrier        []int64                `protobuf:"zigzag64,27,rep,packed,name=tx_carrier,json=txCarrier,proto3" json:"tx_carrier,omitempty"`
+	TxCollisions     []int64                `protobuf:"zigzag64,28,rep,packed,name=tx_collisions,json=txCollisions,proto3" json:"tx_collisions,omitempty"`
+	Alias            *TextColumn            `protobuf:"bytes,29,opt,name=alias,proto3" json:"alias,omitempty"`
+	Xdp              *TextColumn            `protobuf:"bytes,30,opt,name=xdp,proto3" json:"xdp,omitempty"`
+	XdpPrograms      *TextColumn            `protobuf:"bytes,31,opt,name=xdp_programs,json=xdpPrograms,proto3" json:"xdp_programs,omitempty"`
+	RxCompressed     []int64                `protobuf:"zigzag64,32,rep,packed,name=rx_compressed,json=rxCompressed,proto3" json:"rx_compressed,omitempty"`
+	TxCompressed     []int64                `protobuf:"zigzag64,33,rep,packed,name=tx_compressed,json=txCompressed,proto3" json:"tx_compressed,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *InterfaceColumns) Reset() {
+	*x = InterfaceColumns{}
+	mi := &file_wire_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InterfaceColumns) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InterfaceColumns) ProtoMessage() {}
+
+func (x *InterfaceColumns) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InterfaceColumns.ProtoReflect.Descriptor instead.
+func (*InterfaceColumns) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *InterfaceColumns) GetIndex() []int64 {
+	if x != nil {
+		return x.Index
+	}
+	return nil
+}
+
+func (x *InterfaceColumns) GetName() *TextColumn {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *InterfaceColumns) GetLower() *TextColumn {
+	if x != nil {
+		return x.Lower
+	}
+	return nil
+}
+
+func (x *InterfaceColumns) GetFlags() *TextColumn {
+	if x != nil {
+		return x.Flags
+	}
+	return nil
+}
+
+func (x *InterfaceColumns) GetMtuBytes() []int64 {
+	if x != nil {
+		return x.MtuBytes
+	}
+	return nil
+}
+
+func (x *InterfaceColumns) GetQdisc() *TextColumn {
+	if x != nil {
+		return x.Qdisc
+	}
+	return nil
+}
+
+func (x *InterfaceColumns) GetMaster() *TextColumn {
+	if x != nil {
+		return x.Master
+	}
+	return nil
+}
+
+func (x *InterfaceColumns) GetState() *TextColumn {
+	if x != nil {
+		return x.State
+	}
+	return nil
+}
+
+func (x *InterfaceColumns) GetMode() *TextColumn {
+	if x != nil {
+		return x.Mode
+	}
+	return nil
+}
+
+func (x *InterfaceColumns) GetGroup() *TextColumn {
+	if x != nil {
+		return x.Group
+	}
+	return nil
+}
+
+func (x *InterfaceColumns) GetQueueLength() []int64 {
+	if x != nil {
+		return x.QueueLength
+	}
+	return nil
+}
+
+func (x *InterfaceColumns) GetLinkType() *TextColumn {
+	if x != nil {
+		return x.LinkType
+	}
+	return nil
+}
+
+func (x *InterfaceColumns) GetAddress() *TextColumn {
+	if x != nil {
+		return x.Address
+	}
+	return nil
+}
+
+func (x *InterfaceColumns) GetBroadcast() *TextColumn {
+	if x != nil {
+		return x.Broadcast
+	}
+	return nil
+}
+
+func (x *InterfaceColumns) GetRest() *TextColumn {
+	if x != nil {
+		return x.Rest
+	}
+	return nil
+}
+
+func (x *InterfaceColumns) GetAlternativeNames() *TextColumn {
+	if x != nil {
+		return x.AlternativeNames
+	}
+	return nil
+}
+
+func (x *InterfaceColumns) GetRxBytes() []int64 {
+	if x != nil {
+		return x.RxBytes
+	}
+	return nil
+}
+
+func (x *InterfaceColumns) GetRxPackets() []int64 {
+	if x != nil {
+		return x.RxPackets
+	}
+	return nil
+}
+
+func (x *InterfaceColumns) GetRxErrors() []int64 {
+	if x != nil {
+		return x.RxErrors
+	}
+	return nil
+}
+
+func (x *InterfaceColumns) GetRxDropped() []int64 {
+	if x != nil {
+		return x.RxDropped
+	}
+	return nil
+}
+
+func (x *InterfaceColumns) GetRxMissed() []int64 {
+	if x != nil {
+		return x.RxMissed
+	}
+	return nil
+}
+
+func (x *InterfaceColumns) GetRxMulticast() []int64 {
+	if x != nil {
+		return x.RxMulticast
+	}
+	return nil
+}
+
+func (x *InterfaceColumns) GetTxBytes() []int64 {
+	if x != nil {
+		return x.TxBytes
+	}
+	return nil
+}
+
+func (x *InterfaceColumns) GetTxPackets() []int64 {
+	if x != nil {
+		return x.TxPackets
+	}
+	return nil
+}
+
+func (x *InterfaceColumns) GetTxErrors() []int64 {
+	if x != nil {
+		return x.TxErrors
+	}
+	return nil
+}
+
+func (x *InterfaceColumns) GetTxDropped() []int64 {
+	if x != nil {
+		return x.TxDropped
+	}
+	return nil
+}
+
+func (x *InterfaceColumns) GetTxCarrier() []int64 {
+	if x != nil {
+		return x.TxCarrier
+	}
+	return nil
+}
+
+func (x *InterfaceColumns) GetTxCollisions() []int64 {
+	if x != nil {
+		return x.TxCollisions
+	}
+	return nil
+}
+
+func (x *InterfaceColumns) GetAlias() *TextColumn {
+	if x != nil {
+		return x.Alias
+	}
+	return nil
+}
+
+func (x *InterfaceColumns) GetXdp() *TextColumn {
+	if x != nil {
+		return x.Xdp
+	}
+	return nil
+}
+
+func (x *InterfaceColumns) GetXdpPrograms() *TextColumn {
+	if x != nil {
+		return x.XdpPrograms
+	}
+	return nil
+}
+
+func (x *InterfaceColumns) GetRxCompressed() []int64 {
+	if x != nil {
+		return x.RxCompressed
+	}
+	return nil
+}
+
+func (x *InterfaceColumns) GetTxCompressed() []int64 {
+	if x != nil {
+		return x.TxCompressed
+	}
+	return nil
+}
+
+type SocketColumns struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Protocol          *TextColumn            `protobuf:"bytes,1,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	State             *TextColumn            `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	ReceiveQueueBytes []int64                `protobuf:"zigzag64,3,rep,packed,name=receive_queue_bytes,json=receiveQueueBytes,proto3" json:"receive_queue_bytes,omitempty"`
+	SendQueueBytes    []int64                `protobuf:"zigzag64,4,rep,packed,name=send_queue_bytes,json=sendQueueBytes,proto3" json:"send_queue_bytes,omitempty"`
+	LocalAddress      *TextColumn            `protobuf:"bytes,5,opt,name=local_address,json=localAddress,proto3" json:"local_address,omitempty"`
+	LocalPort         []int64                `protobuf:"zigzag64,6,rep,packed,name=local_port,json=localPort,proto3" json:"local_port,omitempty"` // says how many items there are
+	RemoteAddress     *TextColumn            `protobuf:"bytes,7,opt,name=remote_address,json=remoteAddress,proto3" json:"remote_address,omitempty"`
+	RemotePort        []int64                `protobuf:"zigzag64,8,rep,packed,name=remote_port,json=remotePort,proto3" json:"remote_port,omitempty"`
+	User              *TextColumn            `protobuf:"bytes,9,opt,name=user,proto3" json:"user,omitempty"`
+	OwnerCount        []uint32               `protobuf:"varint,10,rep,packed,name=owner_count,json=ownerCount,proto3" json:"owner_count,omitempty"` // of each item: how many of the owners are its
+	Owners            *OwnerColumns          `protobuf:"bytes,11,opt,name=owners,proto3" json:"owners,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *SocketColumns) Reset() {
+	*x = SocketColumns{}
+	mi := &file_wire_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SocketColumns) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SocketColumns) ProtoMessage() {}
+
+func (x *SocketColumns) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SocketColumns.ProtoReflect.Descriptor instead.
+func (*SocketColumns) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *SocketColumns) GetProtocol() *TextColumn {
+	if x != nil {
+		return x.Protocol
+	}
+	return nil
+}
+
+func (x *SocketColumns) GetState() *TextColumn {
+	if x != nil {
+		return x.State
+	}
+	return nil
+}
+
+func (x *SocketColumns) GetReceiveQueueBytes() []int64 {
+	if x != nil {
+		return x.ReceiveQueueBytes
+	}
+	return nil
+}
+
+func (x *SocketColumns) GetSendQueueBytes() []int64 {
+	if x != nil {
+		return x.SendQueueBytes
+	}
+	return nil
+}
+
+func (x *SocketColumns) GetLocalAddress() *TextColumn {
+	if x != nil {
+		return x.LocalAddress
+	}
+	return nil
+}
+
+func (x *SocketColumns) GetLocalPort() []int64 {
+	if x != nil {
+		return x.LocalPort
+	}
+	return nil
+}
+
+func (x *SocketColumns) GetRemoteAddress() *TextColumn {
+	if x != nil {
+		return x.RemoteAddress
+	}
+	return nil
+}
+
+func (x *SocketColumns) GetRemotePort() []int64 {
+	if x != nil {
+		return x.RemotePort
+	}
+	return nil
+}
+
+func (x *SocketColumns) GetUser() *TextColumn {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+func (x *SocketColumns) GetOwnerCount() []uint32 {
+	if x != nil {
+		return x.OwnerCount
+	}
+	return nil
+}
+
+func (x *SocketColumns) GetOwners() *OwnerColumns {
+	if x != nil {
+		return x.Owners
+	}
+	return nil
+}
+
+// OwnerColumns are the processes that have sockets open, those of the first
+// socket first.
+type OwnerColumns struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pid           []int64                `protobuf:"zigzag64,1,rep,packed,name=pid,proto3" json:"pid,omitempty"` // says how many there are
+	Name          *TextColumn            `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Fd            []int64                `protobuf:"zigzag64,3,rep,packed,name=fd,proto3" json:"fd,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OwnerColumns) Reset() {
+	*x = OwnerColumns{}
+	mi := &file_wire_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OwnerColumns) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OwnerColumns) ProtoMessage() {}
+
+func (x *OwnerColumns) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OwnerColumns.ProtoReflect.Descriptor instead.
+func (*OwnerColumns) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *OwnerColumns) GetPid() []int64 {
+	if x != nil {
+		return x.Pid
+	}
+	return nil
+}
+
+func (x *OwnerColumns) GetName() *TextColumn {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *OwnerColumns) GetFd() []int64 {
+	if x != nil {
+		return x.Fd
+	}
+	return nil
+}
+
+type UserColumns struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          *TextColumn            `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Line          *TextColumn            `protobuf:"bytes,2,opt,name=line,proto3" json:"line,omitempty"`
+	LoginNanos    []int64                `protobuf:"fixed64,3,rep,packed,name=login_nanos,json=loginNanos,proto3" json:"login_nanos,omitempty"` // since 1970; the smallest value is absent
+	Zones         []*ZoneMessage         `protobuf:"bytes,4,rep,name=zones,proto3" json:"zones,omitempty"`
+	LoginZone     []uint32               `protobuf:"varint,5,rep,packed,name=login_zone,json=loginZone,proto3" json:"login_zone,omitempty"` // index in zones
+	From          *TextColumn            `protobuf:"bytes,6,opt,name=from,proto3" json:"from,omitempty"`
+	Pid           []int64                `protobuf:"zigzag64,7,rep,packed,name=pid,proto3" json:"pid,omitempty"` // says how many items there are
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserColumns) Reset() {
+	*x = UserColumns{}
+	mi := &file_wire_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserColumns) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserColumns) ProtoMessage() {}
+
+func (x *UserColumns) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserColumns.ProtoReflect.Descriptor instead.
+func (*UserColumns) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *UserColumns) GetUser() *TextColumn {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+func (x *UserColumns) GetLine() *TextColumn {
+	if x != nil {
+		return x.Line
+	}
+	return nil
+}
+
+func (x *UserColumns) GetLoginNanos() []int64 {
+	if x != nil {
+		return x.LoginNanos
+	}
+	return nil
+}
+
+func (x *UserColumns) GetZones() []*ZoneMessage {
+	if x != nil {
+		return x.Zones
+	}
+	return nil
+}
+
+func (x *UserColumns) GetLoginZone() []uint32 {
+	if x != nil {
+		return x.LoginZone
+	}
+	return nil
+}
+
+func (x *UserColumns) GetFrom() *TextColumn {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *UserColumns) GetPid() []int64 {
+	if x != nil {
+		return x.Pid
+	}
+	return nil
+}
+
+type ServiceColumns struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          *TextColumn            `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Load          *TextColumn            `protobuf:"bytes,2,opt,name=load,proto3" json:"load,omitempty"`
+	State         *TextColumn            `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	SubState      *TextColumn            `protobuf:"bytes,4,opt,name=sub_state,json=subState,proto3" json:"sub_state,omitempty"`
+	SinceNanos    []int64                `protobuf:"fixed64,5,rep,packed,name=since_nanos,json=sinceNanos,proto3" json:"since_nanos,omitempty"` // since 1970; the smallest value is absent
+	Zones         []*ZoneMessage         `protobuf:"bytes,6,rep,name=zones,proto3" json:"zones,omitempty"`
+	SinceZone     []uint32               `protobuf:"varint,7,rep,packed,name=since_zone,json=sinceZone,proto3" json:"since_zone,omitempty"` // index in zones
+	Pid           []int64                `protobuf:"zigzag64,8,rep,packed,name=pid,proto3" json:"pid,omitempty"`                            // says how many items there are
+	Description   *TextColumn            `protobuf:"bytes,9,opt,name=description,proto3" json:"description,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServiceColumns) Reset() {
+	*x = ServiceColumns{}
+	mi := &file_wire_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServiceColumns) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServiceColumns) ProtoMessage() {}
+
+func (x *ServiceColumns) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServiceColumns.ProtoReflect.Descriptor instead.
+func (*ServiceColumns) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ServiceColumns) GetName() *TextColumn {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *ServiceColumns) GetLoad() *TextColumn {
+	if x != nil {
+		return x.Load
+	}
+	return nil
+}
+
+func (x *ServiceColumns) GetState() *TextColumn {
+	if x != nil {
+		return x.State
+	}
+	return nil
+}
+
+func (x *ServiceColumns) GetSubState() *TextColumn {
+	if x != nil {
+		return x.SubState
+	}
+	return nil
+}
+
+func (x *ServiceColumns) GetSinceNanos() []int64 {
+	if x != nil {
+		return x.SinceNanos
+	}
+	return nil
+}
+
+func (x *ServiceColumns) GetZones() []*ZoneMessage {
+	if x != nil {
+		return x.Zones
+	}
+	return nil
+}
+
+func (x *ServiceColumns) GetSinceZone() []uint32 {
+	if x != nil {
+		return x.SinceZone
+	}
+	return nil
+}
+
+func (x *ServiceColumns) GetPid() []int64 {
+	if x != nil {
+		return x.Pid
+	}
+	return nil
+}
+
+func (x *ServiceColumns) GetDescription() *TextColumn {
+	if x != nil {
+		return x.Description
+	}
+	return nil
+}
+
 type MemoryMessage struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	TotalBytes     *int64                 `protobuf:"zigzag64,1,opt,name=total_bytes,json=totalBytes,proto3,oneof" json:"total_bytes,omitempty"`
@@ -769,7 +1731,7 @@ type MemoryMessage struct {
 
 func (x *MemoryMessage) Reset() {
 	*x = MemoryMessage{}
-	mi := &file_wire_proto_msgTypes[9]
+	mi := &file_wire_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -781,7 +1743,7 @@ func (x *MemoryMessage) String() string {
 func (*MemoryMessage) ProtoMessage() {}
 
 func (x *MemoryMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[9]
+	mi := &file_wire_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -794,7 +1756,7 @@ func (x *MemoryMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MemoryMessage.ProtoReflect.Descriptor instead.
 func (*MemoryMessage) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{9}
+	return file_wire_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *MemoryMessage) GetTotalBytes() int64 {
@@ -889,7 +1851,7 @@ type CPUMessage struct {
 
 func (x *CPUMessage) Reset() {
 	*x = CPUMessage{}
-	mi := &file_wire_proto_msgTypes[10]
+	mi := &file_wire_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -901,7 +1863,7 @@ func (x *CPUMessage) String() string {
 func (*CPUMessage) ProtoMessage() {}
 
 func (x *CPUMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[10]
+	mi := &file_wire_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -914,7 +1876,7 @@ func (x *CPUMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CPUMessage.ProtoReflect.Descriptor instead.
 func (*CPUMessage) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{10}
+	return file_wire_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CPUMessage) GetModel() []byte {
@@ -1034,7 +1996,7 @@ type CPUColumns struct {
 
 func (x *CPUColumns) Reset() {
 	*x = CPUColumns{}
-	mi := &file_wire_proto_msgTypes[11]
+	mi := &file_wire_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1046,7 +2008,7 @@ func (x *CPUColumns) String() string {
 func (*CPUColumns) ProtoMessage() {}
 
 func (x *CPUColumns) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[11]
+	mi := &file_wire_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1059,7 +2021,7 @@ func (x *CPUColumns) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CPUColumns.ProtoReflect.Descriptor instead.
 func (*CPUColumns) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{11}
+	return file_wire_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CPUColumns) GetCpu() *TextColumn {
@@ -1158,7 +2120,7 @@ type PlatformMessage struct {
 
 func (x *PlatformMessage) Reset() {
 	*x = PlatformMessage{}
-	mi := &file_wire_proto_msgTypes[12]
+	mi := &file_wire_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1170,7 +2132,7 @@ func (x *PlatformMessage) String() string {
 func (*PlatformMessage) ProtoMessage() {}
 
 func (x *PlatformMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[12]
+	mi := &file_wire_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1183,7 +2145,7 @@ func (x *PlatformMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlatformMessage.ProtoReflect.Descriptor instead.
 func (*PlatformMessage) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{12}
+	return file_wire_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PlatformMessage) GetHostname() []byte {
@@ -1273,7 +2235,7 @@ type ProcessMessage struct {
 
 func (x *ProcessMessage) Reset() {
 	*x = ProcessMessage{}
-	mi := &file_wire_proto_msgTypes[13]
+	mi := &file_wire_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1285,7 +2247,7 @@ func (x *ProcessMessage) String() string {
 func (*ProcessMessage) ProtoMessage() {}
 
 func (x *ProcessMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[13]
+	mi := &file_wire_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1298,7 +2260,7 @@ func (x *ProcessMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessMessage.ProtoReflect.Descriptor instead.
 func (*ProcessMessage) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{13}
+	return file_wire_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ProcessMessage) GetPid() int64 {
@@ -1324,7 +2286,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_wire_proto_msgTypes[14]
+	mi := &file_wire_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1336,7 +2298,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[14]
+	mi := &file_wire_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1349,7 +2311,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{14}
+	return file_wire_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WatchRequest) GetTargets() []*TargetMessage {
@@ -1370,7 +2332,7 @@ type TargetMessage struct {
 
 func (x *TargetMessage) Reset() {
 	*x = TargetMessage{}
-	mi := &file_wire_proto_msgTypes[15]
+	mi := &file_wire_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1382,7 +2344,7 @@ func (x *TargetMessage) String() string {
 func (*TargetMessage) ProtoMessage() {}
 
 func (x *TargetMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[15]
+	mi := &file_wire_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1395,7 +2357,7 @@ func (x *TargetMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TargetMessage.ProtoReflect.Descriptor instead.
 func (*TargetMessage) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{15}
+	return file_wire_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *TargetMessage) GetPid() int64 {
@@ -1439,7 +2401,7 @@ type SightingMessage struct {
 
 func (x *SightingMessage) Reset() {
 	*x = SightingMessage{}
-	mi := &file_wire_proto_msgTypes[16]
+	mi := &file_wire_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1451,7 +2413,7 @@ func (x *SightingMessage) String() string {
 func (*SightingMessage) ProtoMessage() {}
 
 func (x *SightingMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[16]
+	mi := &file_wire_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1464,7 +2426,7 @@ func (x *SightingMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SightingMessage.ProtoReflect.Descriptor instead.
 func (*SightingMessage) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{16}
+	return file_wire_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SightingMessage) GetRun() []byte {
@@ -1550,7 +2512,7 @@ type ExitMessage struct {
 
 func (x *ExitMessage) Reset() {
 	*x = ExitMessage{}
-	mi := &file_wire_proto_msgTypes[17]
+	mi := &file_wire_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1562,7 +2524,7 @@ func (x *ExitMessage) String() string {
 func (*ExitMessage) ProtoMessage() {}
 
 func (x *ExitMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[17]
+	mi := &file_wire_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1575,7 +2537,7 @@ func (x *ExitMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExitMessage.ProtoReflect.Descriptor instead.
 func (*ExitMessage) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{17}
+	return file_wire_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ExitMessage) GetHow() isExitMessage_How {
@@ -1628,7 +2590,7 @@ type CheckRequest struct {
 
 func (x *CheckRequest) Reset() {
 	*x = CheckRequest{}
-	mi := &file_wire_proto_msgTypes[18]
+	mi := &file_wire_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1640,7 +2602,7 @@ func (x *CheckRequest) String() string {
 func (*CheckRequest) ProtoMessage() {}
 
 func (x *CheckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[18]
+	mi := &file_wire_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1653,7 +2615,7 @@ func (x *CheckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
 func (*CheckRequest) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{18}
+	return file_wire_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CheckRequest) GetPids() []int64 {
@@ -1672,7 +2634,7 @@ type CheckReply struct {
 
 func (x *CheckReply) Reset() {
 	*x = CheckReply{}
-	mi := &file_wire_proto_msgTypes[19]
+	mi := &file_wire_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1684,7 +2646,7 @@ func (x *CheckReply) String() string {
 func (*CheckReply) ProtoMessage() {}
 
 func (x *CheckReply) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[19]
+	mi := &file_wire_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1697,7 +2659,7 @@ func (x *CheckReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckReply.ProtoReflect.Descriptor instead.
 func (*CheckReply) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{19}
+	return file_wire_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CheckReply) GetSightings() []*SightingMessage {
@@ -1717,7 +2679,7 @@ type AcknowledgeRequest struct {
 
 func (x *AcknowledgeRequest) Reset() {
 	*x = AcknowledgeRequest{}
-	mi := &file_wire_proto_msgTypes[20]
+	mi := &file_wire_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1729,7 +2691,7 @@ func (x *AcknowledgeRequest) String() string {
 func (*AcknowledgeRequest) ProtoMessage() {}
 
 func (x *AcknowledgeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[20]
+	mi := &file_wire_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1742,7 +2704,7 @@ func (x *AcknowledgeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeRequest.ProtoReflect.Descriptor instead.
 func (*AcknowledgeRequest) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{20}
+	return file_wire_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *AcknowledgeRequest) GetRun() []byte {
@@ -1767,7 +2729,7 @@ type AcknowledgeReply struct {
 
 func (x *AcknowledgeReply) Reset() {
 	*x = AcknowledgeReply{}
-	mi := &file_wire_proto_msgTypes[21]
+	mi := &file_wire_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1779,7 +2741,7 @@ func (x *AcknowledgeReply) String() string {
 func (*AcknowledgeReply) ProtoMessage() {}
 
 func (x *AcknowledgeReply) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[21]
+	mi := &file_wire_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1792,7 +2754,7 @@ func (x *AcknowledgeReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeReply.ProtoReflect.Descriptor instead.
 func (*AcknowledgeReply) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{21}
+	return file_wire_proto_rawDescGZIP(), []int{28}
 }
 
 // JoinMessage and JoinedMessage are joining's only two messages, each behind
@@ -1808,7 +2770,7 @@ type JoinMessage struct {
 
 func (x *JoinMessage) Reset() {
 	*x = JoinMessage{}
-	mi := &file_wire_proto_msgTypes[22]
+	mi := &file_wire_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1820,7 +2782,7 @@ func (x *JoinMessage) String() string {
 func (*JoinMessage) ProtoMessage() {}
 
 func (x *JoinMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[22]
+	mi := &file_wire_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1833,7 +2795,7 @@ func (x *JoinMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinMessage.ProtoReflect.Descriptor instead.
 func (*JoinMessage) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{22}
+	return file_wire_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *JoinMessage) GetToken() []byte {
@@ -1870,7 +2832,7 @@ type JoinedMessage struct {
 
 func (x *JoinedMessage) Reset() {
 	*x = JoinedMessage{}
-	mi := &file_wire_proto_msgTypes[23]
+	mi := &file_wire_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1882,7 +2844,7 @@ func (x *JoinedMessage) String() string {
 func (*JoinedMessage) ProtoMessage() {}
 
 func (x *JoinedMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[23]
+	mi := &file_wire_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1895,7 +2857,7 @@ func (x *JoinedMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinedMessage.ProtoReflect.Descriptor instead.
 func (*JoinedMessage) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{23}
+	return file_wire_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *JoinedMessage) GetCertificate() []byte {
@@ -1943,10 +2905,20 @@ const file_wire_proto_rawDesc = "" +
 	"\vInfoMessage\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\fR\aversion\x12\x12\n" +
 	"\x04boot\x18\x02 \x01(\fR\x04boot\x12\x10\n" +
-	"\x03run\x18\x03 \x01(\fR\x03run\"$\n" +
+	"\x03run\x18\x03 \x01(\fR\x03run\"\x81\x01\n" +
 	"\n" +
 	"GetRequest\x12\x16\n" +
-	"\x06status\x18\x01 \x01(\fR\x06status\"\x86\x03\n" +
+	"\x06status\x18\x01 \x01(\fR\x06status\x126\n" +
+	"\tselection\x18\x02 \x01(\v2\x18.dtc.v1.SelectionMessageR\tselection\x12#\n" +
+	"\rtimeout_nanos\x18\x03 \x01(\x12R\ftimeoutNanos\"\xa8\x01\n" +
+	"\x10SelectionMessage\x12\x12\n" +
+	"\x04pids\x18\x01 \x03(\x12R\x04pids\x12\x14\n" +
+	"\x05users\x18\x02 \x03(\fR\x05users\x12\x14\n" +
+	"\x05names\x18\x03 \x03(\fR\x05names\x12\x14\n" +
+	"\x05paths\x18\x04 \x03(\fR\x05paths\x12\x14\n" +
+	"\x05ports\x18\x05 \x03(\x12R\x05ports\x12\x12\n" +
+	"\x04sort\x18\x06 \x01(\fR\x04sort\x12\x14\n" +
+	"\x05limit\x18\a \x01(\x12R\x05limit\"\x95\x05\n" +
 	"\vPartMessage\x126\n" +
 	"\fcollected_at\x18\x01 \x01(\v2\x13.dtc.v1.TimeMessageR\vcollectedAt\x12\x18\n" +
 	"\apartial\x18\x02 \x01(\bR\apartial\x12\x14\n" +
@@ -1957,7 +2929,16 @@ const file_wire_proto_rawDesc = "" +
 	"\x06memory\x18\x06 \x01(\v2\x15.dtc.v1.MemoryMessageR\x06memory\x12$\n" +
 	"\x03cpu\x18\a \x01(\v2\x12.dtc.v1.CPUMessageR\x03cpu\x123\n" +
 	"\bplatform\x18\b \x01(\v2\x17.dtc.v1.PlatformMessageR\bplatform\x12\x1b\n" +
-	"\tpid_width\x18\t \x01(\rR\bpidWidth\"f\n" +
+	"\tpid_width\x18\t \x01(\rR\bpidWidth\x12'\n" +
+	"\x04disk\x18\n" +
+	" \x01(\v2\x13.dtc.v1.DiskColumnsR\x04disk\x128\n" +
+	"\n" +
+	"interfaces\x18\v \x01(\v2\x18.dtc.v1.InterfaceColumnsR\n" +
+	"interfaces\x12/\n" +
+	"\asockets\x18\f \x01(\v2\x15.dtc.v1.SocketColumnsR\asockets\x12)\n" +
+	"\x05users\x18\r \x01(\v2\x13.dtc.v1.UserColumnsR\x05users\x122\n" +
+	"\bservices\x18\x0e \x01(\v2\x16.dtc.v1.ServiceColumnsR\bservices\x12\x1a\n" +
+	"\bselected\x18\x0f \x01(\bR\bselected\"f\n" +
 	"\vTimeMessage\x12\x18\n" +
 	"\aseconds\x18\x01 \x01(\x12R\aseconds\x12\x14\n" +
 	"\x05nanos\x18\x02 \x01(\rR\x05nanos\x12'\n" +
@@ -2005,7 +2986,108 @@ const file_wire_proto_rawDesc = "" +
 	"\x06offset\x18\n" +
 	" \x03(\x12R\x06offset\x12&\n" +
 	"\x04node\x18\v \x01(\v2\x12.dtc.v1.TextColumnR\x04node\x12&\n" +
-	"\x04name\x18\f \x01(\v2\x12.dtc.v1.TextColumnR\x04name\"\xe1\x04\n" +
+	"\x04name\x18\f \x01(\v2\x12.dtc.v1.TextColumnR\x04name\"\x8d\x03\n" +
+	"\vDiskColumns\x122\n" +
+	"\n" +
+	"filesystem\x18\x01 \x01(\v2\x12.dtc.v1.TextColumnR\n" +
+	"filesystem\x12&\n" +
+	"\x04type\x18\x02 \x01(\v2\x12.dtc.v1.TextColumnR\x04type\x12\x1f\n" +
+	"\vtotal_bytes\x18\x03 \x03(\x12R\n" +
+	"totalBytes\x12\x1d\n" +
+	"\n" +
+	"used_bytes\x18\x04 \x03(\x12R\tusedBytes\x12'\n" +
+	"\x0favailable_bytes\x18\x05 \x03(\x12R\x0eavailableBytes\x12!\n" +
+	"\fused_percent\x18\x06 \x03(\x01R\vusedPercent\x121\n" +
+	"\n" +
+	"mounted_on\x18\a \x01(\v2\x12.dtc.v1.TextColumnR\tmountedOn\x12!\n" +
+	"\ftotal_inodes\x18\b \x03(\x12R\vtotalInodes\x12\x1f\n" +
+	"\vused_inodes\x18\t \x03(\x12R\n" +
+	"usedInodes\x12\x1f\n" +
+	"\vfree_inodes\x18\n" +
+	" \x03(\x12R\n" +
+	"freeInodes\"\xf1\t\n" +
+	"\x10InterfaceColumns\x12\x14\n" +
+	"\x05index\x18\x01 \x03(\x12R\x05index\x12&\n" +
+	"\x04name\x18\x02 \x01(\v2\x12.dtc.v1.TextColumnR\x04name\x12(\n" +
+	"\x05lower\x18\x03 \x01(\v2\x12.dtc.v1.TextColumnR\x05lower\x12(\n" +
+	"\x05flags\x18\x04 \x01(\v2\x12.dtc.v1.TextColumnR\x05flags\x12\x1b\n" +
+	"\tmtu_bytes\x18\x05 \x03(\x12R\bmtuBytes\x12(\n" +
+	"\x05qdisc\x18\x06 \x01(\v2\x12.dtc.v1.TextColumnR\x05qdisc\x12*\n" +
+	"\x06master\x18\a \x01(\v2\x12.dtc.v1.TextColumnR\x06master\x12(\n" +
+	"\x05state\x18\b \x01(\v2\x12.dtc.v1.TextColumnR\x05state\x12&\n" +
+	"\x04mode\x18\t \x01(\v2\x12.dtc.v1.TextColumnR\x04mode\x12(\n" +
+	"\x05group\x18\n" +
+	" \x01(\v2\x12.dtc.v1.TextColumnR\x05group\x12!\n" +
+	"\fqueue_length\x18\v \x03(\x12R\vqueueLength\x12/\n" +
+	"\tlink_type\x18\f \x01(\v2\x12.dtc.v1.TextColumnR\blinkType\x12,\n" +
+	"\aaddress\x18\r \x01(\v2\x12.dtc.v1.TextColumnR\aaddress\x120\n" +
+	"\tbroadcast\x18\x0e \x01(\v2\x12.dtc.v1.TextColumnR\tbroadcast\x12&\n" +
+	"\x04rest\x18\x0f \x01(\v2\x12.dtc.v1.TextColumnR\x04rest\x12?\n" +
+	"\x11alternative_names\x18\x10 \x01(\v2\x12.dtc.v1.TextColumnR\x10alternativeNames\x12\x19\n" +
+	"\brx_bytes\x18\x11 \x03(\x12R\arxBytes\x12\x1d\n" +
+	"\n" +
+	"rx_packets\x18\x12 \x03(\x12R\trxPackets\x12\x1b\n" +
+	"\trx_errors\x18\x13 \x03(\x12R\brxErrors\x12\x1d\n" +
+	"\n" +
+	"rx_dropped\x18\x14 \x03(\x12R\trxDropped\x12\x1b\n" +
+	"\trx_missed\x18\x15 \x03(\x12R\brxMissed\x12!\n" +
+	"\frx_multicast\x18\x16 \x03(\x12R\vrxMulticast\x12\x19\n" +
+	"\btx_bytes\x18\x17 \x03(\x12R\atxBytes\x12\x1d\n" +
+	"\n" +
+	"tx_packets\x18\x18 \x03(\x12R\ttxPackets\x12\x1b\n" +
+	"\ttx_errors\x18\x19 \x03(\x12R\btxErrors\x12\x1d\n" +
+	"\n" +
+	"tx_dropped\x18\x1a \x03(\x12R\ttxDropped\x12\x1d\n" +
+	"\n" +
+	"tx_carrier\x18\x1b \x03(\x12R\ttxCarrier\x12#\n" +
+	"\rtx_collisions\x18\x1c \x03(\x12R\ftxCollisions\x12(\n" +
+	"\x05alias\x18\x1d \x01(\v2\x12.dtc.v1.TextColumnR\x05alias\x12$\n" +
+	"\x03xdp\x18\x1e \x01(\v2\x12.dtc.v1.TextColumnR\x03xdp\x125\n" +
+	"\fxdp_programs\x18\x1f \x01(\v2\x12.dtc.v1.TextColumnR\vxdpPrograms\x12#\n" +
+	"\rrx_compressed\x18  \x03(\x12R\frxCompressed\x12#\n" +
+	"\rtx_compressed\x18! \x03(\x12R\ftxCompressed\"\xee\x03\n" +
+	"\rSocketColumns\x12.\n" +
+	"\bprotocol\x18\x01 \x01(\v2\x12.dtc.v1.TextColumnR\bprotocol\x12(\n" +
+	"\x05state\x18\x02 \x01(\v2\x12.dtc.v1.TextColumnR\x05state\x12.\n" +
+	"\x13receive_queue_bytes\x18\x03 \x03(\x12R\x11receiveQueueBytes\x12(\n" +
+	"\x10send_queue_bytes\x18\x04 \x03(\x12R\x0esendQueueBytes\x127\n" +
+	"\rlocal_address\x18\x05 \x01(\v2\x12.dtc.v1.TextColumnR\flocalAddress\x12\x1d\n" +
+	"\n" +
+	"local_port\x18\x06 \x03(\x12R\tlocalPort\x129\n" +
+	"\x0eremote_address\x18\a \x01(\v2\x12.dtc.v1.TextColumnR\rremoteAddress\x12\x1f\n" +
+	"\vremote_port\x18\b \x03(\x12R\n" +
+	"remotePort\x12&\n" +
+	"\x04user\x18\t \x01(\v2\x12.dtc.v1.TextColumnR\x04user\x12\x1f\n" +
+	"\vowner_count\x18\n" +
+	" \x03(\rR\n" +
+	"ownerCount\x12,\n" +
+	"\x06owners\x18\v \x01(\v2\x14.dtc.v1.OwnerColumnsR\x06owners\"X\n" +
+	"\fOwnerColumns\x12\x10\n" +
+	"\x03pid\x18\x01 \x03(\x12R\x03pid\x12&\n" +
+	"\x04name\x18\x02 \x01(\v2\x12.dtc.v1.TextColumnR\x04name\x12\x0e\n" +
+	"\x02fd\x18\x03 \x03(\x12R\x02fd\"\x82\x02\n" +
+	"\vUserColumns\x12&\n" +
+	"\x04user\x18\x01 \x01(\v2\x12.dtc.v1.TextColumnR\x04user\x12&\n" +
+	"\x04line\x18\x02 \x01(\v2\x12.dtc.v1.TextColumnR\x04line\x12\x1f\n" +
+	"\vlogin_nanos\x18\x03 \x03(\x10R\n" +
+	"loginNanos\x12)\n" +
+	"\x05zones\x18\x04 \x03(\v2\x13.dtc.v1.ZoneMessageR\x05zones\x12\x1d\n" +
+	"\n" +
+	"login_zone\x18\x05 \x03(\rR\tloginZone\x12&\n" +
+	"\x04from\x18\x06 \x01(\v2\x12.dtc.v1.TextColumnR\x04from\x12\x10\n" +
+	"\x03pid\x18\a \x03(\x12R\x03pid\"\xee\x02\n" +
+	"\x0eServiceColumns\x12&\n" +
+	"\x04name\x18\x01 \x01(\v2\x12.dtc.v1.TextColumnR\x04name\x12&\n" +
+	"\x04load\x18\x02 \x01(\v2\x12.dtc.v1.TextColumnR\x04load\x12(\n" +
+	"\x05state\x18\x03 \x01(\v2\x12.dtc.v1.TextColumnR\x05state\x12/\n" +
+	"\tsub_state\x18\x04 \x01(\v2\x12.dtc.v1.TextColumnR\bsubState\x12\x1f\n" +
+	"\vsince_nanos\x18\x05 \x03(\x10R\n" +
+	"sinceNanos\x12)\n" +
+	"\x05zones\x18\x06 \x03(\v2\x13.dtc.v1.ZoneMessageR\x05zones\x12\x1d\n" +
+	"\n" +
+	"since_zone\x18\a \x03(\rR\tsinceZone\x12\x10\n" +
+	"\x03pid\x18\b \x03(\x12R\x03pid\x124\n" +
+	"\vdescription\x18\t \x01(\v2\x12.dtc.v1.TextColumnR\vdescription\"\xe1\x04\n" +
 	"\rMemoryMessage\x12$\n" +
 	"\vtotal_bytes\x18\x01 \x01(\x12H\x00R\n" +
 	"totalBytes\x88\x01\x01\x12\"\n" +
@@ -2152,79 +3234,128 @@ func file_wire_proto_rawDescGZIP() []byte {
 	return file_wire_proto_rawDescData
 }
 
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_wire_proto_goTypes = []any{
 	(*InfoRequest)(nil),        // 0: dtc.v1.InfoRequest
 	(*InfoMessage)(nil),        // 1: dtc.v1.InfoMessage
 	(*GetRequest)(nil),         // 2: dtc.v1.GetRequest
-	(*PartMessage)(nil),        // 3: dtc.v1.PartMessage
-	(*TimeMessage)(nil),        // 4: dtc.v1.TimeMessage
-	(*ZoneMessage)(nil),        // 5: dtc.v1.ZoneMessage
-	(*TextColumn)(nil),         // 6: dtc.v1.TextColumn
-	(*ProcessColumns)(nil),     // 7: dtc.v1.ProcessColumns
-	(*OpenFileColumns)(nil),    // 8: dtc.v1.OpenFileColumns
-	(*MemoryMessage)(nil),      // 9: dtc.v1.MemoryMessage
-	(*CPUMessage)(nil),         // 10: dtc.v1.CPUMessage
-	(*CPUColumns)(nil),         // 11: dtc.v1.CPUColumns
-	(*PlatformMessage)(nil),    // 12: dtc.v1.PlatformMessage
-	(*ProcessMessage)(nil),     // 13: dtc.v1.ProcessMessage
-	(*WatchRequest)(nil),       // 14: dtc.v1.WatchRequest
-	(*TargetMessage)(nil),      // 15: dtc.v1.TargetMessage
-	(*SightingMessage)(nil),    // 16: dtc.v1.SightingMessage
-	(*ExitMessage)(nil),        // 17: dtc.v1.ExitMessage
-	(*CheckRequest)(nil),       // 18: dtc.v1.CheckRequest
-	(*CheckReply)(nil),         // 19: dtc.v1.CheckReply
-	(*AcknowledgeRequest)(nil), // 20: dtc.v1.AcknowledgeRequest
-	(*AcknowledgeReply)(nil),   // 21: dtc.v1.AcknowledgeReply
-	(*JoinMessage)(nil),        // 22: dtc.v1.JoinMessage
-	(*JoinedMessage)(nil),      // 23: dtc.v1.JoinedMessage
+	(*SelectionMessage)(nil),   // 3: dtc.v1.SelectionMessage
+	(*PartMessage)(nil),        // 4: dtc.v1.PartMessage
+	(*TimeMessage)(nil),        // 5: dtc.v1.TimeMessage
+	(*ZoneMessage)(nil),        // 6: dtc.v1.ZoneMessage
+	(*TextColumn)(nil),         // 7: dtc.v1.TextColumn
+	(*ProcessColumns)(nil),     // 8: dtc.v1.ProcessColumns
+	(*OpenFileColumns)(nil),    // 9: dtc.v1.OpenFileColumns
+	(*DiskColumns)(nil),        // 10: dtc.v1.DiskColumns
+	(*InterfaceColumns)(nil),   // 11: dtc.v1.InterfaceColumns
+	(*SocketColumns)(nil),      // 12: dtc.v1.SocketColumns
+	(*OwnerColumns)(nil),       // 13: dtc.v1.OwnerColumns
+	(*UserColumns)(nil),        // 14: dtc.v1.UserColumns
+	(*ServiceColumns)(nil),     // 15: dtc.v1.ServiceColumns
+	(*MemoryMessage)(nil),      // 16: dtc.v1.MemoryMessage
+	(*CPUMessage)(nil),         // 17: dtc.v1.CPUMessage
+	(*CPUColumns)(nil),         // 18: dtc.v1.CPUColumns
+	(*PlatformMessage)(nil),    // 19: dtc.v1.PlatformMessage
+	(*ProcessMessage)(nil),     // 20: dtc.v1.ProcessMessage
+	(*WatchRequest)(nil),       // 21: dtc.v1.WatchRequest
+	(*TargetMessage)(nil),      // 22: dtc.v1.TargetMessage
+	(*SightingMessage)(nil),    // 23: dtc.v1.SightingMessage
+	(*ExitMessage)(nil),        // 24: dtc.v1.ExitMessage
+	(*CheckRequest)(nil),       // 25: dtc.v1.CheckRequest
+	(*CheckReply)(nil),         // 26: dtc.v1.CheckReply
+	(*AcknowledgeRequest)(nil), // 27: dtc.v1.AcknowledgeRequest
+	(*AcknowledgeReply)(nil),   // 28: dtc.v1.AcknowledgeReply
+	(*JoinMessage)(nil),        // 29: dtc.v1.JoinMessage
+	(*JoinedMessage)(nil),      // 30: dtc.v1.JoinedMessage
 }
 var file_wire_proto_depIdxs = []int32{
-	4,  // 0: dtc.v1.PartMessage.collected_at:type_name -> dtc.v1.TimeMessage
-	7,  // 1: dtc.v1.PartMessage.process:type_name -> dtc.v1.ProcessColumns
-	8,  // 2: dtc.v1.PartMessage.open_files:type_name -> dtc.v1.OpenFileColumns
-	9,  // 3: dtc.v1.PartMessage.memory:type_name -> dtc.v1.MemoryMessage
-	10, // 4: dtc.v1.PartMessage.cpu:type_name -> dtc.v1.CPUMessage
-	12, // 5: dtc.v1.PartMessage.platform:type_name -> dtc.v1.PlatformMessage
-	5,  // 6: dtc.v1.TimeMessage.zone:type_name -> dtc.v1.ZoneMessage
-	6,  // 7: dtc.v1.ProcessColumns.user:type_name -> dtc.v1.TextColumn
-	6,  // 8: dtc.v1.ProcessColumns.tty:type_name -> dtc.v1.TextColumn
-	6,  // 9: dtc.v1.ProcessColumns.state:type_name -> dtc.v1.TextColumn
-	5,  // 10: dtc.v1.ProcessColumns.zones:type_name -> dtc.v1.ZoneMessage
-	6,  // 11: dtc.v1.ProcessColumns.name:type_name -> dtc.v1.TextColumn
-	6,  // 12: dtc.v1.ProcessColumns.command:type_name -> dtc.v1.TextColumn
-	6,  // 13: dtc.v1.OpenFileColumns.user:type_name -> dtc.v1.TextColumn
-	6,  // 14: dtc.v1.OpenFileColumns.command:type_name -> dtc.v1.TextColumn
-	6,  // 15: dtc.v1.OpenFileColumns.fd:type_name -> dtc.v1.TextColumn
-	6,  // 16: dtc.v1.OpenFileColumns.mode:type_name -> dtc.v1.TextColumn
-	6,  // 17: dtc.v1.OpenFileColumns.lock:type_name -> dtc.v1.TextColumn
-	6,  // 18: dtc.v1.OpenFileColumns.type:type_name -> dtc.v1.TextColumn
-	6,  // 19: dtc.v1.OpenFileColumns.device:type_name -> dtc.v1.TextColumn
-	6,  // 20: dtc.v1.OpenFileColumns.node:type_name -> dtc.v1.TextColumn
-	6,  // 21: dtc.v1.OpenFileColumns.name:type_name -> dtc.v1.TextColumn
-	11, // 22: dtc.v1.CPUMessage.percent:type_name -> dtc.v1.CPUColumns
-	6,  // 23: dtc.v1.CPUColumns.cpu:type_name -> dtc.v1.TextColumn
-	4,  // 24: dtc.v1.PlatformMessage.boot_time:type_name -> dtc.v1.TimeMessage
-	15, // 25: dtc.v1.WatchRequest.targets:type_name -> dtc.v1.TargetMessage
-	13, // 26: dtc.v1.TargetMessage.known:type_name -> dtc.v1.ProcessMessage
-	13, // 27: dtc.v1.SightingMessage.process:type_name -> dtc.v1.ProcessMessage
-	17, // 28: dtc.v1.SightingMessage.exit:type_name -> dtc.v1.ExitMessage
-	16, // 29: dtc.v1.CheckReply.sightings:type_name -> dtc.v1.SightingMessage
-	0,  // 30: dtc.v1.AgentService.Info:input_type -> dtc.v1.InfoRequest
-	2,  // 31: dtc.v1.AgentService.Get:input_type -> dtc.v1.GetRequest
-	14, // 32: dtc.v1.AgentService.Watch:input_type -> dtc.v1.WatchRequest
-	18, // 33: dtc.v1.AgentService.Check:input_type -> dtc.v1.CheckRequest
-	20, // 34: dtc.v1.AgentService.Acknowledge:input_type -> dtc.v1.AcknowledgeRequest
-	1,  // 35: dtc.v1.AgentService.Info:output_type -> dtc.v1.InfoMessage
-	3,  // 36: dtc.v1.AgentService.Get:output_type -> dtc.v1.PartMessage
-	16, // 37: dtc.v1.AgentService.Watch:output_type -> dtc.v1.SightingMessage
-	19, // 38: dtc.v1.AgentService.Check:output_type -> dtc.v1.CheckReply
-	21, // 39: dtc.v1.AgentService.Acknowledge:output_type -> dtc.v1.AcknowledgeReply
-	35, // [35:40] is the sub-list for method output_type
-	30, // [30:35] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	3,  // 0: dtc.v1.GetRequest.selection:type_name -> dtc.v1.SelectionMessage
+	5,  // 1: dtc.v1.PartMessage.collected_at:type_name -> dtc.v1.TimeMessage
+	8,  // 2: dtc.v1.PartMessage.process:type_name -> dtc.v1.ProcessColumns
+	9,  // 3: dtc.v1.PartMessage.open_files:type_name -> dtc.v1.OpenFileColumns
+	16, // 4: dtc.v1.PartMessage.memory:type_name -> dtc.v1.MemoryMessage
+	17, // 5: dtc.v1.PartMessage.cpu:type_name -> dtc.v1.CPUMessage
+	19, // 6: dtc.v1.PartMessage.platform:type_name -> dtc.v1.PlatformMessage
+	10, // 7: dtc.v1.PartMessage.disk:type_name -> dtc.v1.DiskColumns
+	11, // 8: dtc.v1.PartMessage.interfaces:type_name -> dtc.v1.InterfaceColumns
+	12, // 9: dtc.v1.PartMessage.sockets:type_name -> dtc.v1.SocketColumns
+	14, // 10: dtc.v1.PartMessage.users:type_name -> dtc.v1.UserColumns
+	15, // 11: dtc.v1.PartMessage.services:type_name -> dtc.v1.ServiceColumns
+	6,  // 12: dtc.v1.TimeMessage.zone:type_name -> dtc.v1.ZoneMessage
+	7,  // 13: dtc.v1.ProcessColumns.user:type_name -> dtc.v1.TextColumn
+	7,  // 14: dtc.v1.ProcessColumns.tty:type_name -> dtc.v1.TextColumn
+	7,  // 15: dtc.v1.ProcessColumns.state:type_name -> dtc.v1.TextColumn
+	6,  // 16: dtc.v1.ProcessColumns.zones:type_name -> dtc.v1.ZoneMessage
+	7,  // 17: dtc.v1.ProcessColumns.name:type_name -> dtc.v1.TextColumn
+	7,  // 18: dtc.v1.ProcessColumns.command:type_name -> dtc.v1.TextColumn
+	7,  // 19: dtc.v1.OpenFileColumns.user:type_name -> dtc.v1.TextColumn
+	7,  // 20: dtc.v1.OpenFileColumns.command:type_name -> dtc.v1.TextColumn
+	7,  // 21: dtc.v1.OpenFileColumns.fd:type_name -> dtc.v1.TextColumn
+	7,  // 22: dtc.v1.OpenFileColumns.mode:type_name -> dtc.v1.TextColumn
+	7,  // 23: dtc.v1.OpenFileColumns.lock:type_name -> dtc.v1.TextColumn
+	7,  // 24: dtc.v1.OpenFileColumns.type:type_name -> dtc.v1.TextColumn
+	7,  // 25: dtc.v1.OpenFileColumns.device:type_name -> dtc.v1.TextColumn
+	7,  // 26: dtc.v1.OpenFileColumns.node:type_name -> dtc.v1.TextColumn
+	7,  // 27: dtc.v1.OpenFileColumns.name:type_name -> dtc.v1.TextColumn
+	7,  // 28: dtc.v1.DiskColumns.filesystem:type_name -> dtc.v1.TextColumn
+	7,  // 29: dtc.v1.DiskColumns.type:type_name -> dtc.v1.TextColumn
+	7,  // 30: dtc.v1.DiskColumns.mounted_on:type_name -> dtc.v1.TextColumn
+	7,  // 31: dtc.v1.InterfaceColumns.name:type_name -> dtc.v1.TextColumn
+	7,  // 32: dtc.v1.InterfaceColumns.lower:type_name -> dtc.v1.TextColumn
+	7,  // 33: dtc.v1.InterfaceColumns.flags:type_name -> dtc.v1.TextColumn
+	7,  // 34: dtc.v1.InterfaceColumns.qdisc:type_name -> dtc.v1.TextColumn
+	7,  // 35: dtc.v1.InterfaceColumns.master:type_name -> dtc.v1.TextColumn
+	7,  // 36: dtc.v1.InterfaceColumns.state:type_name -> dtc.v1.TextColumn
+	7,  // 37: dtc.v1.InterfaceColumns.mode:type_name -> dtc.v1.TextColumn
+	7,  // 38: dtc.v1.InterfaceColumns.group:type_name -> dtc.v1.TextColumn
+	7,  // 39: dtc.v1.InterfaceColumns.link_type:type_name -> dtc.v1.TextColumn
+	7,  // 40: dtc.v1.InterfaceColumns.address:type_name -> dtc.v1.TextColumn
+	7,  // 41: dtc.v1.InterfaceColumns.broadcast:type_name -> dtc.v1.TextColumn
+	7,  // 42: dtc.v1.InterfaceColumns.rest:type_name -> dtc.v1.TextColumn
+	7,  // 43: dtc.v1.InterfaceColumns.alternative_names:type_name -> dtc.v1.TextColumn
+	7,  // 44: dtc.v1.InterfaceColumns.alias:type_name -> dtc.v1.TextColumn
+	7,  // 45: dtc.v1.InterfaceColumns.xdp:type_name -> dtc.v1.TextColumn
+	7,  // 46: dtc.v1.InterfaceColumns.xdp_programs:type_name -> dtc.v1.TextColumn
+	7,  // 47: dtc.v1.SocketColumns.protocol:type_name -> dtc.v1.TextColumn
+	7,  // 48: dtc.v1.SocketColumns.state:type_name -> dtc.v1.TextColumn
+	7,  // 49: dtc.v1.SocketColumns.local_address:type_name -> dtc.v1.TextColumn
+	7,  // 50: dtc.v1.SocketColumns.remote_address:type_name -> dtc.v1.TextColumn
+	7,  // 51: dtc.v1.SocketColumns.user:type_name -> dtc.v1.TextColumn
+	13, // 52: dtc.v1.SocketColumns.owners:type_name -> dtc.v1.OwnerColumns
+	7,  // 53: dtc.v1.OwnerColumns.name:type_name -> dtc.v1.TextColumn
+	7,  // 54: dtc.v1.UserColumns.user:type_name -> dtc.v1.TextColumn
+	7,  // 55: dtc.v1.UserColumns.line:type_name -> dtc.v1.TextColumn
+	6,  // 56: dtc.v1.UserColumns.zones:type_name -> dtc.v1.ZoneMessage
+	7,  // 57: dtc.v1.UserColumns.from:type_name -> dtc.v1.TextColumn
+	7,  // 58: dtc.v1.ServiceColumns.name:type_name -> dtc.v1.TextColumn
+	7,  // 59: dtc.v1.ServiceColumns.load:type_name -> dtc.v1.TextColumn
+	7,  // 60: dtc.v1.ServiceColumns.state:type_name -> dtc.v1.TextColumn
+	7,  // 61: dtc.v1.ServiceColumns.sub_state:type_name -> dtc.v1.TextColumn
+	6,  // 62: dtc.v1.ServiceColumns.zones:type_name -> dtc.v1.ZoneMessage
+	7,  // 63: dtc.v1.ServiceColumns.description:type_name -> dtc.v1.TextColumn
+	18, // 64: dtc.v1.CPUMessage.percent:type_name -> dtc.v1.CPUColumns
+	7,  // 65: dtc.v1.CPUColumns.cpu:type_name -> dtc.v1.TextColumn
+	5,  // 66: dtc.v1.PlatformMessage.boot_time:type_name -> dtc.v1.TimeMessage
+	22, // 67: dtc.v1.WatchRequest.targets:type_name -> dtc.v1.TargetMessage
+	20, // 68: dtc.v1.TargetMessage.known:type_name -> dtc.v1.ProcessMessage
+	20, // 69: dtc.v1.SightingMessage.process:type_name -> dtc.v1.ProcessMessage
+	24, // 70: dtc.v1.SightingMessage.exit:type_name -> dtc.v1.ExitMessage
+	23, // 71: dtc.v1.CheckReply.sightings:type_name -> dtc.v1.SightingMessage
+	0,  // 72: dtc.v1.AgentService.Info:input_type -> dtc.v1.InfoRequest
+	2,  // 73: dtc.v1.AgentService.Get:input_type -> dtc.v1.GetRequest
+	21, // 74: dtc.v1.AgentService.Watch:input_type -> dtc.v1.WatchRequest
+	25, // 75: dtc.v1.AgentService.Check:input_type -> dtc.v1.CheckRequest
+	27, // 76: dtc.v1.AgentService.Acknowledge:input_type -> dtc.v1.AcknowledgeRequest
+	1,  // 77: dtc.v1.AgentService.Info:output_type -> dtc.v1.InfoMessage
+	4,  // 78: dtc.v1.AgentService.Get:output_type -> dtc.v1.PartMessage
+	23, // 79: dtc.v1.AgentService.Watch:output_type -> dtc.v1.SightingMessage
+	26, // 80: dtc.v1.AgentService.Check:output_type -> dtc.v1.CheckReply
+	28, // 81: dtc.v1.AgentService.Acknowledge:output_type -> dtc.v1.AcknowledgeReply
+	77, // [77:82] is the sub-list for method output_type
+	72, // [72:77] is the sub-list for method input_type
+	72, // [72:72] is the sub-list for extension type_name
+	72, // [72:72] is the sub-list for extension extendee
+	0,  // [0:72] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -2232,10 +3363,10 @@ func file_wire_proto_init() {
 	if File_wire_proto != nil {
 		return
 	}
-	file_wire_proto_msgTypes[9].OneofWrappers = []any{}
-	file_wire_proto_msgTypes[10].OneofWrappers = []any{}
-	file_wire_proto_msgTypes[12].OneofWrappers = []any{}
-	file_wire_proto_msgTypes[17].OneofWrappers = []any{
+	file_wire_proto_msgTypes[16].OneofWrappers = []any{}
+	file_wire_proto_msgTypes[17].OneofWrappers = []any{}
+	file_wire_proto_msgTypes[19].OneofWrappers = []any{}
+	file_wire_proto_msgTypes[24].OneofWrappers = []any{
 		(*ExitMessage_Code)(nil),
 		(*ExitMessage_Signal)(nil),
 	}
@@ -2245,7 +3376,7 @@ func file_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   24,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
