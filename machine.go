@@ -8,7 +8,7 @@ type Disk struct {
 	Type           string // "ext4", "tmpfs", "nfs4", "NTFS", …
 	TotalBytes     int64
 	UsedBytes      int64
-	AvailableBytes int64   // to users without privileges
+	AvailableBytes int64   // to users without privileges; below 0 (not -1) where others have taken of a reserve
 	UsedPercent    float64 // UsedBytes of UsedBytes and AvailableBytes, rounded up to a whole number as df does
 	MountedOn      string
 	TotalInodes    int64 // Absent where the file system has no fixed number

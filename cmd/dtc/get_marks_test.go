@@ -11,7 +11,7 @@ import (
 	"dtc/internal/render"
 )
 
-// round renders what two hosts answered, as a round of --watch does, and returns
+// markedOf renders what two hosts answered, as a round of --watch does, and returns
 // the marked lines.
 func markedOf(t *testing.T, m *marker, opt render.Options, reports ...*dtc.Report) (marked []string) {
 	t.Helper()
@@ -68,6 +68,7 @@ func before(status dtc.Status) *dtc.Report {
 		r.Services = []dtc.Service{{Name: "ssh.service", Load: "loaded", State: "active", SubState: "running", Since: start, PID: 77, Description: "a shell"}}
 	case dtc.StatusInterfaces:
 		r.Interfaces = []dtc.Interface{{Index: 1, Name: "lo", Flags: "UP", State: "UP", LinkType: "loopback"}}
+	default: // no rows
 	}
 	return r
 }
@@ -111,6 +112,7 @@ func after(status dtc.Status) *dtc.Report {
 	case dtc.StatusInterfaces:
 		r.Interfaces[0].RX.Bytes = 1 << 40
 		r.Interfaces = append(r.Interfaces, dtc.Interface{Index: 2, Name: "new0", Flags: "UP", State: "UP", LinkType: "ether"})
+	default: // no rows
 	}
 	return r
 }

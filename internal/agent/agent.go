@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -87,7 +86,7 @@ func New(opts Options) (_ *Agent, err error) {
 		changed: make(chan struct{}),
 		attempt: newAttempt(),
 		asked:   make(chan struct{}, 1),
-		free:    debug.FreeOSMemory,
+		free:    freeMemory,
 	}
 	a.status = status.New(status.Options{})
 	a.watcher = watch.New(watch.Options{Run: a.info.Run, Logger: opts.Logger})

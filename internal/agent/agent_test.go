@@ -363,7 +363,7 @@ func TestNewWithoutCertificate(t *testing.T) {
 	}
 }
 
-// Memory is given back when nobody has asked for a while, once.
+// Memory is given back when nobody has asked for a while, once each time.
 func TestTrim(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -380,16 +380,17 @@ func TestTrim(t *testing.T) {
 				t.Errorf("given back %d times, want %d", got, want)
 			}
 		}
-		check(time.Hour, 0) // nobody has asked yet
+		check(trimAfter-time.Second, 0)
+		check(time.Hour, 1) // what its start took
 		for range 5 {
 			a.noteAsked()
 			a.noteAsked() // never blocks
-			check(trimAfter-time.Second, 0)
+			check(trimAfter-time.Second, 1)
 		}
-		check(time.Second, 1)
-		check(time.Hour, 1)
+		check(time.Second, 2)
+		check(time.Hour, 2)
 		a.noteAsked()
-		check(trimAfter, 2)
+		check(trimAfter, 3)
 		a.noteAsked()
 		cancel()
 		run.Wait()

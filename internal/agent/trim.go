@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"runtime/debug"
 	"time"
 )
 
@@ -16,28 +17,42 @@ func (a *Agent) noteAsked() {
 	}
 }
 
-// trim gives the memory that an answer took back to the system once nobody has
-// asked for a while. The runtime by itself keeps it for minutes, on a host that
-// has other work for it.
+// trim gives the memory that the start or an answer took back to the system once
+// nobody has asked for a while. The runtime by itself keeps it for minutes, on a
+// host that has other work for it.
 func (a *Agent) trim(ctx context.Context) error {
+	for a.becomesQuiet(ctx) {
+		a.free()
+		select {
+		case <-ctx.Done():
+		case <-a.asked:
+		}
+	}
+	return nil
+}
+
+// becomesQuiet waits until nobody has asked for a while; false if ctx is done
+// before.
+func (a *Agent) becomesQuiet(ctx context.Context) bool {
+	t := time.NewTimer(trimAfter)
+	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return false
 		case <-a.asked:
+			t.Reset(trimAfter)
+		case <-t.C:
+			return true
 		}
-		for quiet := false; !quiet; {
-			t := time.NewTimer(trimAfter)
-			select {
-			case <-ctx.Done():
-				t.Stop()
-				return nil
-			case <-a.asked:
-			case <-t.C:
-				quiet = true
-			}
-			t.Stop()
-		}
-		a.free()
 	}
+}
+
+// freeMemory gives back what the program has no use for now. The first
+// collection takes from the pools what nobody has used since the one before it,
+// the second frees it.
+func freeMemory() {
+	debug.FreeOSMemory()
+	debug.FreeOSMemory()
+	unmapCode()
 }

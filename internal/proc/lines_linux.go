@@ -7,9 +7,8 @@ import (
 	"os"
 )
 
-// longestLine is the longest line of a file of /proc that is read: a path of
-// proc_pid_maps(5) may have 4096 bytes, each of which may be written as four.
-const longestLine = 32 << 10
+// longestLine is the longest line of a file of the whole system that is read.
+const longestLine = 8 << 10
 
 // eachLine passes the lines of a file to put one after the other, without their
 // newline, so that a long file takes no memory. A line is valid during the call;

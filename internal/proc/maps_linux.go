@@ -18,6 +18,10 @@ func (f FileID) compare(g FileID) int {
 	return cmp.Or(cmp.Compare(f.Inode, g.Inode), cmp.Compare(f.Major, g.Major), cmp.Compare(f.Minor, g.Minor))
 }
 
+// longestMapping is the longest line of maps: a path may have 4096 bytes, each of
+// which may be written as four.
+const longestMapping = 32 << 10
+
 // Maps reads the files that a process has in its memory, proc_pid_maps(5), a
 // piece at a time: there may be a million. The zero value is ready to be opened.
 type Maps struct {
@@ -33,7 +37,7 @@ func (m *Maps) Open(in *Scanner) error {
 		return err
 	}
 	if m.buf == nil {
-		m.buf = make([]byte, longestLine)
+		m.buf = make([]byte, longestMapping)
 	}
 	m.fd, m.rest = fd, nil
 	return nil

@@ -112,7 +112,7 @@ func TestMaps(t *testing.T) {
 	_ = file.Close()
 	defer func() { _ = unix.Munmap(mapping) }()
 	var m Maps
-	for _, size := range []int{longestLine, 1500, 1000} {
+	for _, size := range []int{longestMapping, 1500, 1000} {
 		m.buf = make([]byte, size)
 		if err := m.Open(in); err != nil {
 			t.Fatal(err)

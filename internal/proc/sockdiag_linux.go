@@ -97,6 +97,9 @@ func (n *netlink) inet(p Protocol, states uint32, put func(*NetSocket) error) er
 		req[0], req[1] = family, p.number()
 		binary.NativeEndian.PutUint32(req[inetStates:], states)
 		err := n.sockets(question{kind: unix.SOCK_DIAG_BY_FAMILY, flags: unix.NLM_F_DUMP, body: req[:]}, p, put)
+		if family == unix.AF_INET6 && errors.Is(err, unix.ENOENT) {
+			return nil // a kernel without IPv6
+		}
 		if err != nil {
 			return err
 		}

@@ -106,29 +106,40 @@ func TestCPUOfOtherHostsAsMPStat(t *testing.T) {
 					}
 				}
 			}
-			var got, want string
-			var both sync.WaitGroup
-			both.Go(func() { want = run(t, "S_TIME_FORMAT=", "mpstat", "-P", "ALL", "1", "1") })
-			both.Go(func() {
-				err := status.New(status.Options{Root: root}).Get(t.Context(), dtc.Query{Status: dtc.StatusCPU}, func(r *dtc.Report) error {
-					got = text(t, r, Options{})
-					return nil
-				})
-				if err != nil {
-					t.Error(err)
-				}
-			})
-			time.Sleep(500 * time.Millisecond) // both have looked, and will look again
-			for _, file := range []string{theirs, root + "/proc/stat"} {
-				if err := os.WriteFile(file, []byte(after), 0o644); err != nil {
+			write := func(content string) {
+				if err := errors.Join(os.WriteFile(theirs, []byte(content), 0o644), os.WriteFile(root+"/proc/stat", []byte(content), 0o644)); err != nil {
 					t.Fatal(err)
 				}
 			}
-			both.Wait()
-			_, got, _ = strings.Cut(got, "\n") // the line of uptime
-			compare(t, averages(got), averages(want))
+			var got, want string
+			for range 10 { // until both look the first time before, and the second time after
+				write(before)
+				var both sync.WaitGroup
+				both.Go(func() { want = averages(run(t, "S_TIME_FORMAT=", "mpstat", "-P", "ALL", "1", "1")) })
+				both.Go(func() { got = averages(cpuOf(t, status.New(status.Options{Root: root}))) })
+				time.Sleep(500 * time.Millisecond)
+				write(after)
+				both.Wait()
+				if got == want {
+					break
+				}
+			}
+			compare(t, got, want)
 		})
 	}
+}
+
+// cpuOf is the text of c's answer, without the line of uptime.
+func cpuOf(t *testing.T, c *status.Collector) (mpstat string) {
+	t.Helper()
+	err := c.Get(t.Context(), dtc.Query{Status: dtc.StatusCPU}, func(r *dtc.Report) error {
+		_, mpstat, _ = strings.Cut(text(t, r, Options{}), "\n")
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	return mpstat
 }
 
 // averages are the lines without a time.

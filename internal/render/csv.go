@@ -64,7 +64,7 @@ func (r *csvRow) Text(_, value string) {
 
 func (r *csvRow) Integer(_ string, value int64) {
 	r.b = append(r.b, ',')
-	if value >= 0 {
+	if value != dtc.Absent {
 		r.b = strconv.AppendInt(r.b, value, 10)
 	}
 }

@@ -142,7 +142,7 @@ func (o *jsonObject) Text(name, value string) {
 }
 
 func (o *jsonObject) Integer(name string, value int64) {
-	if value < 0 {
+	if value == dtc.Absent {
 		return
 	}
 	o.key(name)

@@ -17,16 +17,6 @@ func unknownDisk(dir, kind, source string) dtc.Disk {
 	}
 }
 
-// inodes count the files that there may be. A file system without a fixed
-// number of them says that there may be none.
-type inodes struct{ total, free uint64 }
-
-func (n inodes) fill(d *dtc.Disk) {
-	if n.total > 0 && n.total <= math.MaxInt64 && n.free <= n.total {
-		d.TotalInodes, d.UsedInodes, d.FreeInodes = int64(n.total), int64(n.total-n.free), int64(n.free)
-	}
-}
-
 // blocks count the room in a file system as statvfs(3) does. What it does not
 // know is the largest number; fewer blocks than none are available to users
 // where privileged ones have taken of what is reserved for them.

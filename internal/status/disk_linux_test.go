@@ -37,10 +37,19 @@ func inOwnMounts(t *testing.T) bool {
 	return false
 }
 
-func mount(tb testing.TB, source, dir, kind string, flags uintptr, data string) {
+func mount(tb testing.TB, source, dir, kind, data string) {
 	tb.Helper()
-	if err := unix.Mount(source, dir, kind, flags, data); err != nil {
+	if err := unix.Mount(source, dir, kind, 0, data); err != nil {
 		tb.Fatalf("mount %s %q at %q: %v", kind, source, dir, err)
+	}
+	tb.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+}
+
+// bind shows a folder or file at another place too.
+func bind(tb testing.TB, source, dir string) {
+	tb.Helper()
+	if err := unix.Mount(source, dir, "", unix.MS_BIND, ""); err != nil {
+		tb.Fatalf("bind %q to %q: %v", source, dir, err)
 	}
 	tb.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
 }
@@ -141,7 +150,7 @@ func TestDiskAgreesWithDF(t *testing.T) {
 	}
 	agreeWithDF(t)
 	base := t.TempDir()
-	mount(t, "base of all", base, "tmpfs", 0, "size=600M")
+	mount(t, "base of all", base, "tmpfs", "size=600M")
 
 	// File systems of devices.
 	for kind, size := range map[string]string{"ext4": "16M", "xfs": "300M", "btrfs": "110M"} {
@@ -157,40 +166,40 @@ func TestDiskAgreesWithDF(t *testing.T) {
 	agreeWithDF(t)
 	mustRun(t, "btrfs", "-q", "subvolume", "create", filepath.Join(base, "btrfs/sub"))
 	device, _, _ := strings.Cut(output(t, "findmnt", "-n", "-o", "SOURCE", filepath.Join(base, "btrfs")), "[")
-	mount(t, device, folder(t, base, "subvolume"), "btrfs", 0, "subvol=sub")
+	mount(t, device, folder(t, base, "subvolume"), "btrfs", "subvol=sub")
 
 	// Names.
-	mount(t, "", folder(t, base, "no source"), "tmpfs", 0, "size=1M")
-	mount(t, "a\tb\x01c\\d#é漢", folder(t, base, "x y\n\t\x7f\\é漢#"), "tmpfs", 0, "size=2M")
+	mount(t, "", folder(t, base, "no source"), "tmpfs", "size=1M")
+	mount(t, "a\tb\x01c\\d#é漢", folder(t, base, "x y\n\t\x7f\\é漢#"), "tmpfs", "size=2M")
 
 	// Bind mounts: of a folder, of a file, longer and shorter, of a server's.
 	deep := folder(t, base, "a/b/c")
-	mount(t, "deep", deep, "tmpfs", 0, "size=3M")
+	mount(t, "deep", deep, "tmpfs", "size=3M")
 	folder(t, deep, "inside")
-	mount(t, filepath.Join(deep, "inside"), folder(t, base, "s"), "", unix.MS_BIND, "")
-	mount(t, deep, folder(t, base, "short"), "", unix.MS_BIND, "")
-	mount(t, deep, folder(t, base, "a/longer than that"), "", unix.MS_BIND, "")
-	mount(t, filepath.Join(base, "ext4.img"), filepath.Join(base, "xfs/file"), "", unix.MS_BIND, "")
+	bind(t, filepath.Join(deep, "inside"), folder(t, base, "s"))
+	bind(t, deep, folder(t, base, "short"))
+	bind(t, deep, folder(t, base, "a/longer than that"))
+	bind(t, filepath.Join(base, "ext4.img"), filepath.Join(base, "xfs/file"))
 	agreeWithDF(t)
 
 	// Mounts that hide others.
 	over := folder(t, base, "over")
-	mount(t, "below", over, "tmpfs", 0, "size=4M")
-	mount(t, "hidden", folder(t, over, "hidden"), "tmpfs", 0, "size=5M")
-	mount(t, "above", over, "tmpfs", 0, "size=6M")
-	mount(t, "above", over, "tmpfs", 0, "size=7M")
-	mount(t, filepath.Join(base, "ext4"), folder(t, base, "both"), "", unix.MS_BIND, "")
-	mount(t, "upon ext4", filepath.Join(base, "both"), "tmpfs", 0, "size=8M")
+	mount(t, "below", over, "tmpfs", "size=4M")
+	mount(t, "hidden", folder(t, over, "hidden"), "tmpfs", "size=5M")
+	mount(t, "above", over, "tmpfs", "size=6M")
+	mount(t, "above", over, "tmpfs", "size=7M")
+	bind(t, filepath.Join(base, "ext4"), folder(t, base, "both"))
+	mount(t, "upon ext4", filepath.Join(base, "both"), "tmpfs", "size=8M")
 	agreeWithDF(t)
 
 	// What holds nothing, and an overlay.
-	mount(t, "proc", folder(t, base, "proc"), "proc", 0, "")
-	mount(t, "sysfs", folder(t, base, "sys"), "sysfs", 0, "")
-	mount(t, "devpts", folder(t, base, "pts"), "devpts", 0, "")
-	mount(t, "mqueue", folder(t, base, "mqueue"), "mqueue", 0, "")
-	mount(t, "debugfs", folder(t, base, "debug"), "debugfs", 0, "")
-	mount(t, "ramfs", folder(t, base, "ram"), "ramfs", 0, "") // says that its size is 0
-	mount(t, "overlay", folder(t, base, "overlay"), "overlay", 0,
+	mount(t, "proc", folder(t, base, "proc"), "proc", "")
+	mount(t, "sysfs", folder(t, base, "sys"), "sysfs", "")
+	mount(t, "devpts", folder(t, base, "pts"), "devpts", "")
+	mount(t, "mqueue", folder(t, base, "mqueue"), "mqueue", "")
+	mount(t, "debugfs", folder(t, base, "debug"), "debugfs", "")
+	mount(t, "ramfs", folder(t, base, "ram"), "ramfs", "") // says that its size is 0
+	mount(t, "overlay", folder(t, base, "overlay"), "overlay",
 		fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", folder(t, base, "l"), folder(t, base, "u"), folder(t, base, "w")))
 	agreeWithDF(t)
 }
@@ -274,16 +283,15 @@ func TestDeadDisk(t *testing.T) {
 	base := t.TempDir()
 	dead := mountFUSE(t, "server:/export", "fuse.sshfs", folder(t, base, "dead"), "")
 	dead.say(fuseStatfs{Blocks: 100, Free: 50, Available: 50, FragmentSize: 1024}, 0)
-	mount(t, dead.dir, folder(t, base, "again"), "", unix.MS_BIND, "")
-	mount(t, "below", folder(t, base, "below"), "tmpfs", 0, "size=1M")
+	bind(t, dead.dir, folder(t, base, "again"))
+	mount(t, "below", folder(t, base, "below"), "tmpfs", "size=1M")
 	c := New(Options{})
 	for range 3 {
 		r := list(t, c, dtc.StatusDisk)
 		var rows []string
 		for _, d := range r.Disk {
-			if strings.HasPrefix(d.MountedOn, base) {
-				rows = append(rows, fmt.Sprint(d.Filesystem, " ", d.Type, " ", d.TotalBytes, " ", d.AvailableBytes, " ", d.UsedPercent, " ",
-					strings.TrimPrefix(d.MountedOn, base)))
+			if dir, ours := strings.CutPrefix(d.MountedOn, base); ours {
+				rows = append(rows, fmt.Sprint(d.Filesystem, " ", d.Type, " ", d.TotalBytes, " ", d.AvailableBytes, " ", d.UsedPercent, " ", dir))
 			}
 		}
 		want := "server:/export fuse.sshfs -1 -1 NaN /dead; below tmpfs 1048576 1048576 0 /below"
@@ -316,15 +324,15 @@ func TestDisksOfAnyMountTable(t *testing.T) {
 		return
 	}
 	root := t.TempDir()
-	mount(t, "root", root, "tmpfs", 0, "size=1M")
+	mount(t, "root", root, "tmpfs", "size=1M")
 	folder(t, root, "proc/self")
 	dirs := []string{"/", "/proc", "/missing", "relative"}
 	for _, dir := range []string{"/a", "/bb", "/a/a", "/a/bb", "/ccc"} {
-		mount(t, "x", folder(t, root, dir), "tmpfs", 0, "size=1M")
+		mount(t, "x", folder(t, root, dir), "tmpfs", "size=1M")
 		dirs = append(dirs, dir)
 	}
-	mount(t, root+"/bb", folder(t, root, "/a/bind"), "", unix.MS_BIND, "")
-	mount(t, root+"/a", folder(t, root, "/bind"), "", unix.MS_BIND, "")
+	bind(t, root+"/bb", folder(t, root, "/a/bind"))
+	bind(t, root+"/a", folder(t, root, "/bind"))
 	dirs = append(dirs, "/a/bind", "/bind", "/bind/bind", "/a/..", "/bb/../ccc")
 	var devices []string
 	for _, dir := range dirs {

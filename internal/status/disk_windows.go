@@ -103,7 +103,7 @@ func mountedFolders() []string {
 // splitUTF16 returns the texts of a list, each of which ends with a NUL.
 func splitUTF16(list []uint16) []string {
 	var texts []string
-	for _, text := range strings.Split(windows.UTF16ToString(replaceNUL(list)), "\n") {
+	for text := range strings.SplitSeq(windows.UTF16ToString(replaceNUL(list)), "\n") {
 		if text != "" {
 			texts = append(texts, text)
 		}

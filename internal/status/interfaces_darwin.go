@@ -26,7 +26,7 @@ const (
 // fillLinks adds the counters of the kernel's routing table: route(4). No
 // program is started for them.
 func (*host) fillLinks(_ context.Context, items []dtc.Interface) error {
-	table, err := syscall.RouteRIB(unix.NET_RT_IFLIST2, 0)
+	table, err := syscall.RouteRIB(unix.NET_RT_IFLIST2, 0) //nolint:staticcheck // its successor in golang.org/x/net does the same
 	if err != nil {
 		return fmt.Errorf("read the list of interfaces: %w", err)
 	}

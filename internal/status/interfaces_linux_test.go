@@ -1,6 +1,7 @@
 package status
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,8 +15,9 @@ import (
 	"dtc/internal/proc"
 )
 
-func ipLink(tb testing.TB) func() string {
-	return func() string { return toolOutput(tb, "", "ip", "-s", "link") }
+func ipLink(tb testing.TB) string {
+	tb.Helper()
+	return toolOutput(tb, "", "ip", "-s", "link")
 }
 
 func TestInterfacesAsIP(t *testing.T) {
@@ -53,7 +55,7 @@ func TestInterfacesAsIP(t *testing.T) {
 	attachXDP(t, "v0")
 	toolOutput(t, "", "tc", "qdisc", "add", "dev", "far", "root", "tbf", "rate", "1mbit", "burst", "10k", "latency", "50ms")
 	c := New(Options{})
-	sameAsTool(t, func() string { return textOf(t, c, dtc.StatusInterfaces) }, ipLink(t))
+	sameAsTool(t, func() string { return textOf(t, c, dtc.StatusInterfaces) }, func() string { return ipLink(t) })
 
 	got := make(map[string]dtc.Interface)
 	r := list(t, c, dtc.StatusInterfaces)
@@ -74,7 +76,7 @@ func TestInterfacesAsIP(t *testing.T) {
 // TestInterfacesOfMachine compares what carries this machine's traffic.
 func TestInterfacesOfMachine(t *testing.T) {
 	c := New(Options{})
-	sameAsTool(t, func() string { return textOf(t, c, dtc.StatusInterfaces) }, ipLink(t))
+	sameAsTool(t, func() string { return textOf(t, c, dtc.StatusInterfaces) }, func() string { return ipLink(t) })
 }
 
 // TestLinkTypesAsIP gives one device every type that there is a name for, and
@@ -99,7 +101,7 @@ func TestLinkTypesAsIP(t *testing.T) {
 		if unusualAddress(kind) {
 			continue
 		}
-		sameAsTool(t, func() string { return textOf(t, c, dtc.StatusInterfaces) }, ipLink(t))
+		sameAsTool(t, func() string { return textOf(t, c, dtc.StatusInterfaces) }, func() string { return ipLink(t) })
 	}
 }
 
@@ -163,7 +165,7 @@ func TestInterfacesThatChange(t *testing.T) {
 	start(t, churn)
 	for range 300 {
 		links, err := proc.Default.Links()
-		if err != nil && err != proc.ErrChanged {
+		if err != nil && !errors.Is(err, proc.ErrChanged) {
 			t.Fatal(err)
 		}
 		found := 0

@@ -117,7 +117,7 @@ func TestRealLogins(t *testing.T) {
 	if !inOwnMounts(t) {
 		return
 	}
-	mount(t, "run", "/run", "tmpfs", 0, "")
+	mount(t, "run", "/run", "tmpfs", "")
 	gone := exec.Command("true")
 	if err := gone.Run(); err != nil {
 		t.Fatal(err)
@@ -159,7 +159,7 @@ func TestLoginOfTmux(t *testing.T) {
 	if !inOwnMounts(t) {
 		return
 	}
-	mount(t, "run", "/run", "tmpfs", 0, "")
+	mount(t, "run", "/run", "tmpfs", "")
 	mustRun(t, "install", "-m", "664", "-g", "utmp", "/dev/null", "/run/utmp")
 	socket := filepath.Join(t.TempDir(), "tmux")
 	mustRun(t, "tmux", "-S", socket, "-f", "/dev/null", "new-session", "-d", "sleep", "600")

@@ -47,6 +47,17 @@ func parseUtmp(data []byte) []dtc.User {
 	return utmp32.parse(data)
 }
 
+// fits tells whether data are whole records of types that there are.
+func (l *utmpLayout) fits(data []byte) bool {
+	const lastType = 9
+	for ; len(data) >= l.size; data = data[l.size:] {
+		if l.kindOf(data) > lastType {
+			return false
+		}
+	}
+	return len(data) == 0
+}
+
 // logindSessions are the sessions of users that systemd-logind(8) has, the
 // oldest first.
 func (h *host) logindSessions() []dtc.User {

@@ -97,7 +97,7 @@ func (l *socketLister) list(ctx context.Context, protocol proc.Protocol, into *s
 // item is what is told of a socket, if it is wanted.
 func (l *socketLister) item(s *proc.NetSocket) (item dtc.Socket, wanted bool) {
 	user := l.users.name(s.UID)
-	if l.sel != nil && !(l.sel.wantsUser(user) && l.sel.wantsPort(int(s.Local.Port()), int(s.Remote.Port()))) {
+	if l.sel != nil && (!l.sel.wantsUser(user) || !l.sel.wantsPort(int(s.Local.Port()), int(s.Remote.Port()))) {
 		return item, false
 	}
 	both := s.IPv6 && !s.V6Only

@@ -22,8 +22,9 @@ import (
 	"dtc/internal/render"
 )
 
-func ss(tb testing.TB, env string) func() string {
-	return func() string { return toolOutput(tb, env, "ss", "-tunap") }
+func ss(tb testing.TB, env string) string {
+	tb.Helper()
+	return toolOutput(tb, env, "ss", "-tunap")
 }
 
 // openSockets opens sockets of every kind and state that can be had without
@@ -157,7 +158,7 @@ func (o openSockets) halfOpen() {
 	ip(o.tb, "addr add 10.9.0.1/24 dev t0")
 	ip(o.tb, "link set t0 up")
 	o.raw(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, func(fd int) error {
-		if err := unix.Connect(fd, &unix.SockaddrInet4{Port: 80, Addr: [4]byte{10, 9, 0, 9}}); err != unix.EINPROGRESS {
+		if err := unix.Connect(fd, &unix.SockaddrInet4{Port: 80, Addr: [4]byte{10, 9, 0, 9}}); !errors.Is(err, unix.EINPROGRESS) {
 			return fmt.Errorf("connect: %w", err)
 		}
 		return nil
@@ -216,7 +217,7 @@ func TestSocketsAsSS(t *testing.T) {
 	c := New(Options{})
 	same := func() {
 		t.Helper()
-		sameAsTool(t, func() string { return textOf(t, c, dtc.StatusSockets) }, ss(t, ""))
+		sameAsTool(t, func() string { return textOf(t, c, dtc.StatusSockets) }, func() string { return ss(t, "") })
 	}
 	same() // none at all
 	o.udp()
@@ -299,7 +300,7 @@ func TestSocketsOfFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := New(Options{Root: root})
-	sameAsTool(t, func() string { return textOf(t, c, dtc.StatusSockets) }, ss(t, "PROC_ROOT="+ofThread))
+	sameAsTool(t, func() string { return textOf(t, c, dtc.StatusSockets) }, func() string { return ss(t, "PROC_ROOT="+ofThread) })
 }
 
 func TestSocketSelection(t *testing.T) {
@@ -386,5 +387,50 @@ func TestSocketsInTime(t *testing.T) {
 	items, _, err := New(Options{}).sockets(ctx, nil)
 	if !errors.Is(err, context.Canceled) || len(items) != 1 {
 		t.Errorf("%v, %v", items, err)
+	}
+}
+
+// TestManySocketsAsSS has so much to say that ss prints it in several goes, the
+// columns of each as wide as the widest so far.
+func TestManySocketsAsSS(t *testing.T) {
+	enterNewNetwork(t)
+	const sockets, processes = 6700, 20
+	files := make([]*os.File, sockets) // by their port, from 1
+	for i := range files {
+		c, err := net.ListenPacket("udp6", fmt.Sprintf("[::1]:%d", i+1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if files[i], err = c.(*net.UDPConn).File(); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.Close()
+	}
+	// The last in the kernel's order get wider rows.
+	var late []*os.File
+	r := list(t, New(Options{}), dtc.StatusSockets)
+	for i := range r.Sockets[sockets-100:] {
+		late = append(late, files[r.Sockets[sockets-100+i].LocalPort-1])
+	}
+	program := copyOf(t, "/bin/sleep", "fifteen-bytes-1")
+	for i := range processes + 1 {
+		cmd := exec.Command(program, "1000")
+		if cmd.ExtraFiles = files; i == 0 {
+			cmd.ExtraFiles = late
+		}
+		start(t, cmd)
+	}
+	for _, file := range files {
+		_ = file.Close()
+	}
+	c := New(Options{})
+	var text string
+	sameAsTool(t, func() string {
+		text = textOf(t, c, dtc.StatusSockets)
+		return text
+	}, func() string { return ss(t, "") })
+	lines := strings.Split(text, "\n")
+	if first, last := len(lines[0]), len(lines[len(lines)-2]); len(lines) != sockets+2 || first >= last {
+		t.Errorf("%d lines, the first of %d bytes, the last of %d", len(lines), first, last)
 	}
 }

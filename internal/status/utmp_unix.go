@@ -68,17 +68,6 @@ func (l *utmpLayout) time(record []byte) time.Time {
 	return time.Unix(int64(binary.NativeEndian.Uint64(seconds)), 0)
 }
 
-// fits tells whether data are whole records of types that there are.
-func (l *utmpLayout) fits(data []byte) bool {
-	const lastType = 9
-	for ; len(data) >= l.size; data = data[l.size:] {
-		if l.kindOf(data) > lastType {
-			return false
-		}
-	}
-	return len(data) == 0
-}
-
 // readUpTo reads a file that others may write, up to a limit. What is no
 // regular file is empty.
 func readUpTo(path string, limit int64) ([]byte, error) {

@@ -230,15 +230,6 @@ func (f *feed) askProcesses(ctx context.Context, w want) *ProcessAnswer {
 	return a
 }
 
-// limit returns how many items a host is asked for: one more than are shown,
-// which tells that there are more, or all if only some are to be kept.
-func (w want) limit() int {
-	if w.filter != "" {
-		return 0
-	}
-	return maxItems + 1
-}
-
 func (a *ProcessAnswer) note(notes []string) {
 	if a.Note == "" && len(notes) > 0 {
 		a.Note = clip(notes[0])
@@ -303,4 +294,3 @@ func clipFile(o *dtc.OpenFile) {
 	o.User, o.Command, o.FD, o.Mode, o.Lock = clip(o.User), clip(o.Command), clip(o.FD), clip(o.Mode), clip(o.Lock)
 	o.Type, o.Device, o.Node, o.Name = clip(o.Type), clip(o.Device), clip(o.Node), clip(o.Name)
 }
-

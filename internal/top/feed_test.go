@@ -23,8 +23,8 @@ type fakeFleet struct {
 	mu        sync.Mutex
 	asked     map[string][]time.Time // for cpu, by host
 	questions []string               // for lists
-	canceled  int
-	processes int // that a host has
+	canceled  int                    // questions for processes
+	processes int                    // that a host has
 }
 
 func (f *fakeFleet) Get(ctx context.Context, hosts []fleet.Host, q dtc.Query, timeout time.Duration, deliver func(int, *dtc.Report)) {
@@ -39,9 +39,11 @@ func (f *fakeFleet) Get(ctx context.Context, hosts []fleet.Host, q dtc.Query, ti
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
-			f.mu.Lock()
-			f.canceled++
-			f.mu.Unlock()
+			if q.Status == dtc.StatusProcess {
+				f.mu.Lock()
+				f.canceled++
+				f.mu.Unlock()
+			}
 		}
 		deliver(0, r)
 		return
@@ -85,6 +87,20 @@ func (f *fakeFleet) answer(r *dtc.Report, q dtc.Query) {
 		}
 	default:
 	}
+}
+
+// times returns when a host was asked for its load, and lists what was asked for
+// lists.
+func (f *fakeFleet) times(name string) []time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.asked[name]
+}
+
+func (f *fakeFleet) lists() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.questions
 }
 
 // screenOf runs a feed for hosts and gathers what it sends, until stop.
@@ -171,14 +187,14 @@ func TestPausedFeedAsksNobody(t *testing.T) {
 		time.Sleep(time.Second)
 		fd.set(want{subject: processes, paused: true})
 		time.Sleep(20 * time.Second)
-		if n := len(f.asked["web1"]); n != 1 || len(f.questions) != 0 {
-			t.Errorf("asked %d times, %q", n, f.questions)
+		if n := len(f.times("web1")); n != 1 || len(f.lists()) != 0 {
+			t.Errorf("asked %d times, %q", n, f.lists())
 		}
 		fd.set(want{subject: processes})
 		time.Sleep(5 * time.Second)
 		got()
-		if n := len(f.asked["web1"]); n < 3 || len(f.questions) < 2 {
-			t.Errorf("asked %d times, %q", n, f.questions)
+		if n := len(f.times("web1")); n < 3 || len(f.lists()) < 2 {
+			t.Errorf("asked %d times, %q", n, f.lists())
 		}
 		stop()
 	})
@@ -207,8 +223,8 @@ func TestFeedOfLists(t *testing.T) {
 		}
 		fd.set(want{subject: processes, sort: "pid"}) // not at once
 		time.Sleep(500 * time.Millisecond)
-		if len(f.questions) != 1 {
-			t.Errorf("%q", f.questions)
+		if len(f.lists()) != 1 {
+			t.Errorf("%q", f.lists())
 		}
 		time.Sleep(time.Second)
 		fd.set(want{subject: processes, host: 1})
@@ -227,6 +243,7 @@ func TestFeedOfLists(t *testing.T) {
 		}
 		fd.set(want{})
 		time.Sleep(time.Minute)
+		stop()
 		want := []string{
 			"web1 process cpu_percent 5001 []", "web1 process pid 5001 []", "slow1 process  5001 []",
 			"old1 openfiles  5001 [2]", "old1 openfiles  0 []", "web1 process  0 []",
@@ -234,7 +251,6 @@ func TestFeedOfLists(t *testing.T) {
 		if strings.Join(f.questions, "|") != strings.Join(want, "|") || f.canceled != 1 {
 			t.Errorf("%q, %d given up", f.questions, f.canceled)
 		}
-		stop()
 	})
 }
 

@@ -192,20 +192,17 @@ func (l *hostList) sort() {
 // what is not known last.
 func compareFigures(a, b float64, ascending bool) int {
 	switch {
-	case math.IsNaN(a) || math.IsNaN(b):
-		return cmp.Compare(truth(math.IsNaN(a)), truth(math.IsNaN(b)))
+	case math.IsNaN(a) && math.IsNaN(b):
+		return 0
+	case math.IsNaN(a):
+		return 1
+	case math.IsNaN(b):
+		return -1
 	case ascending:
 		return cmp.Compare(a, b)
 	default:
 		return cmp.Compare(b, a)
 	}
-}
-
-func truth(v bool) int {
-	if v {
-		return 1
-	}
-	return 0
 }
 
 // choose has the cursor follow the host that it is on.
@@ -236,11 +233,10 @@ func (l *hostList) total() total {
 	var t total
 	for i := range l.all {
 		h := &l.all[i]
-		switch h.state {
-		case waiting:
+		if h.state == waiting {
 			t.waiting++
-			continue
-		case down:
+		}
+		if h.state != up {
 			continue
 		}
 		t.up++

@@ -48,14 +48,17 @@ func (l look) bar(percent float64, width int) string {
 	return strings.Repeat(full, n) + strings.Repeat(rest, width-n)
 }
 
-// branches returns what stands before the children of a process: before one
-// that others follow, before the last one, and before theirs.
-func (l look) branches() (more, last, below, none string) {
+// branches returns what stands before a child of a process that others follow,
+// before the last child, and before the children of the former. Before those of
+// the latter there is noBranch.
+func (l look) branches() (more, last, below string) {
 	if l.unicode {
-		return "├─ ", "└─ ", "│  ", "   "
+		return "├─ ", "└─ ", "│  "
 	}
-	return "|- ", "`- ", "|  ", "   "
+	return "|- ", "`- ", "|  "
 }
+
+const noBranch = "   "
 
 // arrow marks the direction of an order: down is largest first.
 func (l look) arrow(descending bool) string {

@@ -211,8 +211,16 @@ func TestProcessOrders(t *testing.T) {
 	}
 	m.take(&Answers{Now: noon, Processes: answerOf(noon, all...)})
 	for _, test := range []struct{ keys, want string }{
-		{"", "3 4 1 9 2"}, {"c", "9 1 3 4 2"}, {"m", "3 1 2 4 9"}, {"t", "1 4 3 9 2"}, {"p", "1 2 3 4 9"}, {"p", "9 4 3 2 1"},
-		{"T", "9 1 3 2 4"}, {"p", "1 2 4 3 9"}, {"c", "1 3 2 4 9"}, {"T", "3 4 1 9 2"},
+		{"", "3 4 1 9 2"},
+		{"c", "9 1 3 4 2"},
+		{"m", "3 1 2 4 9"},
+		{"t", "1 4 3 9 2"},
+		{"p", "1 2 3 4 9"},
+		{"p", "9 4 3 2 1"},
+		{"T", "9 1 3 2 4"},
+		{"p", "1 2 4 3 9"},
+		{"c", "1 3 2 4 9"},
+		{"T", "3 4 1 9 2"},
 	} {
 		if test.keys != "" {
 			press(m, test.keys)

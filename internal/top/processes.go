@@ -91,8 +91,8 @@ type processList struct {
 	tree    bool
 	filter  string
 	filtered
-	chosen  processID
-	follow  bool // the cursor follows chosen, else it stays at the first row
+	chosen processID
+	follow bool // the cursor follows chosen, else it stays at the first row
 
 	// What the processor time of the interval is measured from.
 	before   map[int]usage

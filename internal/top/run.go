@@ -76,7 +76,7 @@ func runWith(ctx context.Context, p *tea.Program, f *feed, onSuspend func(func(f
 // stepAside has the program give the terminal back while sleep runs.
 func stepAside(ctx context.Context, p *tea.Program, sleep func()) {
 	slept := make(chan struct{})
-	p.Send(sleepMsg{func() {
+	p.Send(sleeper{func() {
 		defer close(slept)
 		sleep()
 	}})
@@ -85,9 +85,6 @@ func stepAside(ctx context.Context, p *tea.Program, sleep func()) {
 	case <-ctx.Done():
 	}
 }
-
-// sleepMsg asks the program to run sleep while the terminal is as it was.
-type sleepMsg struct{ sleep func() }
 
 // program is the model as bubbletea wants it.
 type program struct {
@@ -104,6 +101,9 @@ func (p *program) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	var then tea.Cmd
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
+		if msg.Width <= 0 || msg.Height <= 0 { // not known: as if it were the size that all programs can expect
+			return p, func() tea.Msg { return tea.WindowSizeMsg{Width: 80, Height: 24} }
+		}
 		p.model.resize(msg.Width, msg.Height)
 	case tea.KeyPressMsg:
 		then = p.press(msg)
@@ -111,8 +111,8 @@ func (p *program) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		p.model.paste(msg.Content)
 	case Answers:
 		p.model.take(&msg)
-	case sleepMsg:
-		then = tea.Exec(sleeper{msg.sleep}, nil)
+	case sleeper:
+		then = tea.Exec(msg, nil)
 	}
 	p.feed.set(p.model.wanted())
 	return p, then
@@ -146,7 +146,8 @@ func (p *program) View() tea.View {
 	return v
 }
 
-// sleeper is sleep in the form of a command to which the terminal is left.
+// sleeper asks the program to run sleep as a command to which the terminal is
+// left.
 type sleeper struct{ sleep func() }
 
 // Run sleeps.

@@ -73,7 +73,7 @@ type step struct {
 // appendTree appends the rows of a tree, parents before their children: of the
 // wanted processes and of those above them. Wanted nil is all.
 func appendTree(rows []processRow, t tree, wanted []bool, look look) []processRow {
-	more, last, below, none := look.branches()
+	more, last, below := look.branches()
 	keep := t.withParents(wanted)
 	steps := t.steps(nil, t.roots, keep, step{})
 	for len(steps) > 0 {
@@ -81,7 +81,7 @@ func appendTree(rows []processRow, t tree, wanted []bool, look look) []processRo
 		steps = steps[:len(steps)-1]
 		branch, under := s.before+more, s.before+below
 		if s.last {
-			branch, under = s.before+last, s.before+none
+			branch, under = s.before+last, s.before+noBranch
 		}
 		switch {
 		case s.depth == 0:

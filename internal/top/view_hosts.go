@@ -180,7 +180,7 @@ func (m *Model) figures(l *line, c hostColumns, h *host) {
 }
 
 // meter adds a bar with its figure.
-func (l *line) meter(c hostColumns, percent float64, full float64) {
+func (l *line) meter(c hostColumns, percent, full float64) {
 	l.gap()
 	way := green
 	switch {

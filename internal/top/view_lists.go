@@ -67,10 +67,11 @@ func (m *Model) processStatus() string {
 		return "asking for its processes"
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s; ", count(len(l.rows), len(l.answer.Processes), "processes", l.filter, l.answer.Filter))
+	b.WriteString(count(len(l.rows), len(l.answer.Processes), "processes", l.filter, l.answer.Filter))
 	if l.answer.More {
-		fmt.Fprintf(&b, "more are not shown, these are the first by %s; ", l.answer.Sort)
+		fmt.Fprintf(&b, ", the first by %s, of more", l.answer.Sort)
 	}
+	b.WriteString("; ")
 	if l.interval > 0 {
 		fmt.Fprintf(&b, "%%CPU of the last %.1f s", l.interval.Seconds())
 	} else {
@@ -157,7 +158,7 @@ func (m *Model) fileStatus() string {
 	}
 	text := count(len(l.rows), len(l.lines), "open files ", l.filter, l.answer.Filter) + whose
 	if l.answer.More {
-		text += "; more are not shown, these are the first"
+		text += ", the first of more"
 	}
 	return text + note(l.answer.Note)
 }

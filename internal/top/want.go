@@ -26,9 +26,18 @@ type want struct {
 	paused  bool   // nobody is to be asked
 }
 
-// same tells whether an answer to a is one to b.
-func (a want) same(b want) bool {
-	return a.subject == b.subject && a.host == b.host && a.pid == b.pid && a.filter == b.filter
+// same tells whether an answer to one is an answer to the other.
+func (w want) same(other want) bool {
+	return w.subject == other.subject && w.host == other.host && w.pid == other.pid && w.filter == other.filter
+}
+
+// limit returns how many items a host is asked for: one more than are shown,
+// which tells that there are more, or all if only some are to be kept.
+func (w want) limit() int {
+	if w.filter != "" {
+		return 0
+	}
+	return maxItems + 1
 }
 
 // filtered is what a filter has to be given to the host for: a list that is too
@@ -71,4 +80,3 @@ func matchesProcess(filter string, p *dtc.Process) bool {
 func matchesFile(filter string, o *dtc.OpenFile) bool {
 	return filter == "" || matches(filter, o.Name, o.Command, o.User, o.Type, o.FD, o.Node, strconv.Itoa(o.PID))
 }
-

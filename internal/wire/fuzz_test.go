@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"math"
+	"reflect"
 	"testing"
 	"time"
 	"unicode"
@@ -114,6 +115,7 @@ func FuzzMessages(f *testing.F) {
 		newTargets([]dtc.WatchTarget{{PID: 1, Known: dtc.ProcessID{PID: 1, Start: 2}, KnownBoot: "b"}}),
 		newSighting(&dtc.Sighting{Run: "r", State: dtc.StateDead, Exit: dtc.Exit{Kind: dtc.ExitCode, Number: 1}, Lived: time.Hour}),
 		&CheckRequest{Pids: []int64{1, 2}},
+		newSelection(&dtc.Selection{PIDs: []int{1}, Users: []string{"u"}, Names: []string{"/^a/"}, Paths: []string{"/**"}, Ports: []int{80}, Sort: "-pid", Limit: 5}),
 		&JoinMessage{Token: []byte("t"), Listen: []byte("127.0.0.1:1")},
 		&JoinedMessage{Error: "e", ErrorKind: 7},
 	} {
@@ -156,9 +158,30 @@ func FuzzMessages(f *testing.F) {
 				}
 			}
 		}
+		if m := new(SelectionMessage); proto.Unmarshal(b, m) == nil {
+			checkSelection(t, m)
+		}
 		_ = readJoin(bytes.NewReader(b), new(JoinMessage))
 		_ = readJoin(bytes.NewReader(b), new(JoinedMessage))
 	})
+}
+
+// checkSelection has a selection judged for every status, and sent on.
+func checkSelection(t *testing.T, m *SelectionMessage) {
+	t.Helper()
+	s, err := m.selection()
+	if err != nil {
+		return
+	}
+	if len(s.PIDs) > dtc.MaxSelected || len(s.Sort) > dtc.MaxSelectedText || s.Limit > maxAnswerRows {
+		t.Fatalf("beyond the limits: %+v", s)
+	}
+	for _, status := range dtc.Statuses() {
+		_ = s.Check(status.Status)
+	}
+	if again, err := newSelection(&s).selection(); err != nil || !reflect.DeepEqual(again, s) {
+		t.Fatalf("%+v became %+v, %v", s, again, err)
+	}
 }
 
 func FuzzClean(f *testing.F) {

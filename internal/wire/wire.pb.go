@@ -2114,6 +2114,19 @@ type PlatformMessage struct {
 	UptimeSeconds   *float64               `protobuf:"fixed64,9,opt,name=uptime_seconds,json=uptimeSeconds,proto3,oneof" json:"uptime_seconds,omitempty"`
 	Virtualization  []byte                 `protobuf:"bytes,10,opt,name=virtualization,proto3" json:"virtualization,omitempty"`
 	OperatingSystem []byte                 `protobuf:"bytes,11,opt,name=operating_system,json=operatingSystem,proto3" json:"operating_system,omitempty"`
+	StaticHostname  []byte                 `protobuf:"bytes,12,opt,name=static_hostname,json=staticHostname,proto3" json:"static_hostname,omitempty"`
+	PrettyHostname  []byte                 `protobuf:"bytes,13,opt,name=pretty_hostname,json=prettyHostname,proto3" json:"pretty_hostname,omitempty"`
+	IconName        []byte                 `protobuf:"bytes,14,opt,name=icon_name,json=iconName,proto3" json:"icon_name,omitempty"`
+	Chassis         []byte                 `protobuf:"bytes,15,opt,name=chassis,proto3" json:"chassis,omitempty"`
+	Deployment      []byte                 `protobuf:"bytes,16,opt,name=deployment,proto3" json:"deployment,omitempty"`
+	Location        []byte                 `protobuf:"bytes,17,opt,name=location,proto3" json:"location,omitempty"`
+	MachineId       []byte                 `protobuf:"bytes,18,opt,name=machine_id,json=machineId,proto3" json:"machine_id,omitempty"`
+	BootId          []byte                 `protobuf:"bytes,19,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
+	PrettyName      []byte                 `protobuf:"bytes,20,opt,name=pretty_name,json=prettyName,proto3" json:"pretty_name,omitempty"`
+	CpeName         []byte                 `protobuf:"bytes,21,opt,name=cpe_name,json=cpeName,proto3" json:"cpe_name,omitempty"`
+	HardwareVendor  []byte                 `protobuf:"bytes,22,opt,name=hardware_vendor,json=hardwareVendor,proto3" json:"hardware_vendor,omitempty"`
+	HardwareModel   []byte                 `protobuf:"bytes,23,opt,name=hardware_model,json=hardwareModel,proto3" json:"hardware_model,omitempty"`
+	FirmwareVersion []byte                 `protobuf:"bytes,24,opt,name=firmware_version,json=firmwareVersion,proto3" json:"firmware_version,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -2221,6 +2234,97 @@ func (x *PlatformMessage) GetVirtualization() []byte {
 func (x *PlatformMessage) GetOperatingSystem() []byte {
 	if x != nil {
 		return x.OperatingSystem
+	}
+	return nil
+}
+
+func (x *PlatformMessage) GetStaticHostname() []byte {
+	if x != nil {
+		return x.StaticHostname
+	}
+	return nil
+}
+
+func (x *PlatformMessage) GetPrettyHostname() []byte {
+	if x != nil {
+		return x.PrettyHostname
+	}
+	return nil
+}
+
+func (x *PlatformMessage) GetIconName() []byte {
+	if x != nil {
+		return x.IconName
+	}
+	return nil
+}
+
+func (x *PlatformMessage) GetChassis() []byte {
+	if x != nil {
+		return x.Chassis
+	}
+	return nil
+}
+
+func (x *PlatformMessage) GetDeployment() []byte {
+	if x != nil {
+		return x.Deployment
+	}
+	return nil
+}
+
+func (x *PlatformMessage) GetLocation() []byte {
+	if x != nil {
+		return x.Location
+	}
+	return nil
+}
+
+func (x *PlatformMessage) GetMachineId() []byte {
+	if x != nil {
+		return x.MachineId
+	}
+	return nil
+}
+
+func (x *PlatformMessage) GetBootId() []byte {
+	if x != nil {
+		return x.BootId
+	}
+	return nil
+}
+
+func (x *PlatformMessage) GetPrettyName() []byte {
+	if x != nil {
+		return x.PrettyName
+	}
+	return nil
+}
+
+func (x *PlatformMessage) GetCpeName() []byte {
+	if x != nil {
+		return x.CpeName
+	}
+	return nil
+}
+
+func (x *PlatformMessage) GetHardwareVendor() []byte {
+	if x != nil {
+		return x.HardwareVendor
+	}
+	return nil
+}
+
+func (x *PlatformMessage) GetHardwareModel() []byte {
+	if x != nil {
+		return x.HardwareModel
+	}
+	return nil
+}
+
+func (x *PlatformMessage) GetFirmwareVersion() []byte {
+	if x != nil {
+		return x.FirmwareVersion
 	}
 	return nil
 }
@@ -3152,7 +3256,7 @@ const file_wire_proto_rawDesc = "" +
 	"\n" +
 	"guest_nice\x18\n" +
 	" \x03(\x01R\tguestNice\x12\x12\n" +
-	"\x04idle\x18\v \x03(\x01R\x04idle\"\x9b\x03\n" +
+	"\x04idle\x18\v \x03(\x01R\x04idle\"\xcf\x06\n" +
 	"\x0fPlatformMessage\x12\x1a\n" +
 	"\bhostname\x18\x01 \x01(\fR\bhostname\x12\x0e\n" +
 	"\x02os\x18\x02 \x01(\fR\x02os\x12\x1a\n" +
@@ -3165,7 +3269,24 @@ const file_wire_proto_rawDesc = "" +
 	"\x0euptime_seconds\x18\t \x01(\x01H\x00R\ruptimeSeconds\x88\x01\x01\x12&\n" +
 	"\x0evirtualization\x18\n" +
 	" \x01(\fR\x0evirtualization\x12)\n" +
-	"\x10operating_system\x18\v \x01(\fR\x0foperatingSystemB\x11\n" +
+	"\x10operating_system\x18\v \x01(\fR\x0foperatingSystem\x12'\n" +
+	"\x0fstatic_hostname\x18\f \x01(\fR\x0estaticHostname\x12'\n" +
+	"\x0fpretty_hostname\x18\r \x01(\fR\x0eprettyHostname\x12\x1b\n" +
+	"\ticon_name\x18\x0e \x01(\fR\biconName\x12\x18\n" +
+	"\achassis\x18\x0f \x01(\fR\achassis\x12\x1e\n" +
+	"\n" +
+	"deployment\x18\x10 \x01(\fR\n" +
+	"deployment\x12\x1a\n" +
+	"\blocation\x18\x11 \x01(\fR\blocation\x12\x1d\n" +
+	"\n" +
+	"machine_id\x18\x12 \x01(\fR\tmachineId\x12\x17\n" +
+	"\aboot_id\x18\x13 \x01(\fR\x06bootId\x12\x1f\n" +
+	"\vpretty_name\x18\x14 \x01(\fR\n" +
+	"prettyName\x12\x19\n" +
+	"\bcpe_name\x18\x15 \x01(\fR\acpeName\x12'\n" +
+	"\x0fhardware_vendor\x18\x16 \x01(\fR\x0ehardwareVendor\x12%\n" +
+	"\x0ehardware_model\x18\x17 \x01(\fR\rhardwareModel\x12)\n" +
+	"\x10firmware_version\x18\x18 \x01(\fR\x0ffirmwareVersionB\x11\n" +
 	"\x0f_uptime_seconds\"8\n" +
 	"\x0eProcessMessage\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\x12R\x03pid\x12\x14\n" +
