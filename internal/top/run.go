@@ -31,7 +31,7 @@ func Run(ctx context.Context, o Options) error {
 		colors = colorprofile.ANSI
 	}
 	p := tea.NewProgram(
-		screen, tea.WithContext(ctx), tea.WithInput(o.Terminal.In), tea.WithOutput(out), tea.WithEnvironment(o.Terminal.Environ),
+		screen, tea.WithInput(o.Terminal.In), tea.WithOutput(out), tea.WithEnvironment(o.Terminal.Environ),
 		tea.WithColorProfile(colors), tea.WithFPS(frames), tea.WithoutSignalHandler(), tea.WithoutCatchPanics(),
 	)
 	// A panic goes on as one, but on a terminal that is as it was.
@@ -50,9 +50,6 @@ func Run(ctx context.Context, o Options) error {
 	if failed, ok := errors.AsType[*writeError](context.Cause(ctx)); ok {
 		return failed
 	}
-	if ctx.Err() != nil && errors.Is(err, tea.ErrProgramKilled) {
-		return nil // as it should
-	}
 	return err
 }
 
@@ -62,6 +59,10 @@ func runWith(ctx context.Context, p *tea.Program, f *feed, onSuspend func(func(f
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { f.run(feeding, func(a Answers) { p.Send(a) }, guard) })
+	wg.Go(func() {
+		<-feeding.Done()
+		p.Quit() // and not tea.WithContext: that leaves who reads the keys behind
+	})
 	if onSuspend != nil {
 		defer onSuspend(func(sleep func()) { stepAside(feeding, p, sleep) })()
 	}
