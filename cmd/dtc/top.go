@@ -35,8 +35,7 @@ its life at first, as ps prints it, and over the time since the last answer from
 then on. With NO_COLOR the screen has no colors; where the locale is not UTF-8
 the bars are ASCII.
 
-Keys:
-` + indent(top.Keys) + indent(top.AlertHelp) + `
+` + top.Help() + `
 Exit status: 0 it was ended, 1 the terminal failed, 2 wrong arguments or
 configuration, or no terminal.`,
 		Example: "  dtc top\n  dtc top --host web --every 5s",
@@ -48,15 +47,6 @@ configuration, or no terminal.`,
 	f.DurationVar(&o.every, "every", 2*time.Second, "`D` between two questions to a host")
 	f.DurationVar(&o.timeout, "timeout", 5*time.Second, "`D` for each host to answer")
 	return c
-}
-
-// indent puts two spaces before each line.
-func indent(text string) string {
-	var b strings.Builder
-	for line := range strings.Lines(strings.TrimSuffix(text, "\n")) {
-		b.WriteString("  " + line)
-	}
-	return b.String() + "\n"
 }
 
 func (o *topOptions) check() error {

@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -149,7 +148,7 @@ func BenchmarkManyDescriptors(b *testing.B) {
 		}
 		usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
 		if !ok {
-			b.Fatal(fmt.Sprintf("%T", cmd.ProcessState.SysUsage()))
+			b.Fatalf("%T", cmd.ProcessState.SysUsage())
 		}
 		b.ReportMetric(time.Since(began).Seconds(), "s")
 		b.ReportMetric(float64(usage.Maxrss)/1024, "MiB-of-dtc")

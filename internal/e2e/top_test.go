@@ -153,8 +153,10 @@ func TestTop(t *testing.T) {
 	if err := os.WriteFile(evil, data, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	p := spawn(t, "", evil, "600.25")
-	busy := spawn(t, "", "sh", "-c", "while :; do :; done")
+	// Nobody else has these in a command.
+	long, marker := fmt.Sprintf("600.%d", os.Getpid()), fmt.Sprintf("busy%d", os.Getpid())
+	p := spawn(t, "", evil, long)
+	busy := spawn(t, "", "sh", "-c", "while :; do : "+marker+"; done")
 	m := newTmux(t, 120, 30)
 	end := m.begin(dtcPath(), "top", "--home", l.home, "--every", "300ms")
 	m.shows("1 of 2 hosts answer")
@@ -192,7 +194,7 @@ func TestTop(t *testing.T) {
 		})
 	}
 
-	m.press("/", "while", "Enter")
+	m.press("/", marker, "Enter")
 	m.is("the busy one with its share of now", func(lines []string) bool {
 		pids, share := column(lines, "PID"), column(lines, "%CPU")
 		return len(pids) == 1 && int(pids[0]) == busy.Process.Pid && share[0] > 1
@@ -205,8 +207,8 @@ func TestTop(t *testing.T) {
 		return len(share) == 1 && share[0] == 0
 	})
 
-	m.press("/", "C-u", "600.25", "Enter")
-	m.shows("/e?[31mvil 600.25")
+	m.press("/", "C-u", long, "Enter")
+	m.shows("/e?[31mvil " + long)
 	m.press("f")
 	m.shows(fmt.Sprintf("open files of %d", p.Process.Pid))
 	m.shows("e^[[31mvil")
@@ -324,7 +326,7 @@ func TestTopLooks(t *testing.T) {
 // keeps one connection, shows what is new, and leaves the terminal as it was.
 func TestWatchOnATerminal(t *testing.T) {
 	l := newLone(t)
-	m := newTmux(t, 80, 24)
+	m := newTmux(t, 120, 24)
 	run := []string{dtcPath(), "get", "process", "-w=300ms", "--sort", "-started_at", "--home", l.home}
 	connections := func() []string {
 		text := namespace("").must(t, "ss", "-Htn", "state", "established", "dst", l.agentAt)
@@ -343,17 +345,18 @@ func TestWatchOnATerminal(t *testing.T) {
 	if len(during) != len(before)+1 {
 		t.Errorf("connections %q, before %q", during, before)
 	}
-	fresh := spawn(t, "", "sleep", "600.75")
+	long := fmt.Sprintf("600.%d", os.Getpid())
+	fresh := spawn(t, "", "sleep", long)
 	// Reverse while it is new, and then no more. A round may pass between two looks
 	// at the screen, so it is seen where a new one comes at each.
-	reversed := regexp.MustCompile(`\x1b\[7m[^\n]*sleep 600\.75`)
+	reversed := regexp.MustCompile(`\x1b\[7m[^\n]*sleep ` + regexp.QuoteMeta(long))
 	look := func() string { return m.tmux("capture-pane", "-p", "-e") }
 	eventually(t, look, func() bool {
 		if reversed.MatchString(look()) {
 			return true
 		}
-		if strings.Contains(look(), "sleep 600.75") {
-			fresh = spawn(t, "", "sleep", "600.75")
+		if strings.Contains(look(), "sleep "+long) {
+			fresh = spawn(t, "", "sleep", long)
 		}
 		return false
 	})

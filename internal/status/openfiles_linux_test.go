@@ -104,11 +104,15 @@ func lsofLine(f *dtc.OpenFile) string {
 	if len(fd) > 4 {
 		fd = "*" + fd[len(fd)-3:]
 	}
+	user := f.User
+	if _, err := strconv.Atoi(user); err == nil {
+		user = user[:min(len(user), 8)] // as much of a number as lsof prints
+	}
 	name := lsofEscape(f.Name)
 	if strings.HasPrefix(f.Node, "UDP") && f.Name != "" {
 		name += " " // where the state of others stands
 	}
-	return strings.Join([]string{f.User, fd + mode + f.Lock, f.Type, f.Device, size, f.Node, name}, "\t")
+	return strings.Join([]string{user, fd + mode + f.Lock, f.Type, f.Device, size, f.Node, name}, "\t")
 }
 
 // lsofEscape is what lsof prints of a name in the C locale.
@@ -270,6 +274,7 @@ func manyFiles(t *testing.T) map[int]string {
 		helper(t, "many descriptors", in(t.TempDir())):                                        "many descriptors",
 		sleeper(t, as(nobodyID)):                                                              "another user",
 		sleeper(t, as(12345)):                                                                 "a user without a name",
+		sleeper(t, as(4000000000)):                                                            "a user with a long number",
 		sleeper(t, func(c *exec.Cmd) { c.Path = copyOf(t, "/bin/sleep", "a b") }):             "a space in the name",
 		sleeper(t, func(c *exec.Cmd) { c.Path = copyOf(t, "/bin/sleep", "sleep (deleted)") }): "a program named as if it were deleted",
 		1: "the first",

@@ -92,8 +92,8 @@ const (
 	loadPerCore = 2  // 5-minute load for each processor
 )
 
-// AlertHelp says in a few lines what the alerts mean.
-const AlertHelp = `MEM   90% or more of the memory is used (total - available, as free says)
+// alertHelp says in a few lines what the alerts mean.
+const alertHelp = `MEM   90% or more of the memory is used (total - available, as free says)
 LOAD  the load of the last 5 minutes is 2 or more for each processor
 SWAP  90% or more of the swap space is used
 A host that does not answer shows why, and for how long, in place of figures.`

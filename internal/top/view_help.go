@@ -2,8 +2,8 @@ package top
 
 import "strings"
 
-// Keys lists the keys and what they do.
-const Keys = `Everywhere
+// keys lists the keys and what they do.
+const keys = `Everywhere
   Up Down j k PgUp PgDn Home End g G   move the cursor
   Left Right h   scroll long lines sideways
   /        filter: type, Enter keeps it, Esc drops it
@@ -23,10 +23,13 @@ Processes
 Alerts
 `
 
-// helpLines returns the text of the help.
-func helpLines() []string {
-	return append(strings.Split(strings.TrimSuffix(Keys, "\n"), "\n"), strings.Split("  "+strings.ReplaceAll(AlertHelp, "\n", "\n  "), "\n")...)
+// Help returns lines on the keys and on what the alerts mean.
+func Help() string {
+	return keys + "  " + strings.ReplaceAll(alertHelp, "\n", "\n  ") + "\n"
 }
+
+// helpLines returns the lines of the help.
+func helpLines() []string { return strings.Split(strings.TrimSuffix(Help(), "\n"), "\n") }
 
 func (m *Model) helpView(lines []string) []string {
 	for _, text := range helpLines()[m.helpTop:] {

@@ -67,10 +67,11 @@ func (m *Model) processStatus() string {
 		return "asking for its processes"
 	}
 	var b strings.Builder
-	b.WriteString(count(len(l.rows), len(l.answer.Processes), "processes", l.filter, l.answer.Filter))
+	number := count(len(l.rows), len(l.answer.Processes), "processes", l.filter, l.answer.Filter)
 	if l.answer.More {
-		fmt.Fprintf(&b, ", the first by %s, of more", l.answer.Sort)
+		number = "first " + number + " by " + l.answer.Sort + ", there are more"
 	}
+	b.WriteString(number)
 	b.WriteString("; ")
 	if l.interval > 0 {
 		fmt.Fprintf(&b, "%%CPU of the last %.1f s", l.interval.Seconds())
@@ -158,7 +159,7 @@ func (m *Model) fileStatus() string {
 	}
 	text := count(len(l.rows), len(l.lines), "open files ", l.filter, l.answer.Filter) + whose
 	if l.answer.More {
-		text += ", the first of more"
+		text = "first " + text + ", there are more"
 	}
 	return text + note(l.answer.Note)
 }
