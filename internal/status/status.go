@@ -45,6 +45,9 @@ func New(opts Options) *Collector {
 // not known or a selection that makes no sense for it or is too much to sort,
 // that of emit, that of ctx, or what the system said.
 func (c *Collector) Get(ctx context.Context, q dtc.Query, emit func(*dtc.Report) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	sel, err := c.newSelector(&q)
 	if err != nil {
 		return err
