@@ -101,14 +101,27 @@ func (i *Interface) Fields(f Fields) {
 func (s *Socket) Fields(f Fields) {
 	f.Text("protocol", s.Protocol)
 	f.Text("state", s.State)
-	f.Integer("receive_queue_bytes", s.ReceiveQueue)
-	f.Integer("send_queue_bytes", s.SendQueue)
+	bytes, connections := s.queues()
+	f.Integer("receive_queue_bytes", bytes[0])
+	f.Integer("send_queue_bytes", bytes[1])
+	f.Integer("accept_queue", connections[0])
+	f.Integer("accept_queue_limit", connections[1])
 	f.Text("local_address", s.LocalAddress)
 	f.Integer("local_port", int64(s.LocalPort))
 	f.Text("remote_address", s.RemoteAddress)
 	f.Integer("remote_port", int64(s.RemotePort))
 	f.Text("user", s.User)
 	f.Owners("processes", s.Owners)
+}
+
+// queues returns what the two queues are counted in: bytes, or connections if
+// s listens. The other is Absent.
+func (s *Socket) queues() (bytes, connections [2]int64) {
+	figures, none := [2]int64{s.ReceiveQueue, s.SendQueue}, [2]int64{Absent, Absent}
+	if s.State == "LISTEN" {
+		return none, figures
+	}
+	return figures, none
 }
 
 // Fields gives f the fields of a login.

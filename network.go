@@ -62,8 +62,8 @@ type Traffic struct {
 type Socket struct {
 	Protocol     string // ss: Netid, "tcp" or "udp"
 	State        string // as ss: "LISTEN", "ESTAB", "UNCONN", "TIME-WAIT", …
-	ReceiveQueue int64  // bytes; of a listener the connections that wait
-	SendQueue    int64  // bytes; of a listener how many may wait
+	ReceiveQueue int64  // bytes; of a listener the connections that wait (field accept_queue)
+	SendQueue    int64  // bytes; of a listener how many may wait (field accept_queue_limit)
 
 	// LocalAddress is the address alone, with the interface that the socket is
 	// bound to behind a %: "127.0.0.1", "::1", "127.0.0.53%lo", "fe80::1%eth0".

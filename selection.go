@@ -1,10 +1,7 @@
 package dtc
 
 import (
-	"errors"
 	"fmt"
-	"path"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -137,8 +134,8 @@ func (s *Selection) checkTexts() error {
 		check func(string) error
 	}{
 		{"user", s.Users, func(string) error { return nil }},
-		{"name", s.Names, func(name string) error { _, err := NameMatcher(name); return err }},
-		{"path", s.Paths, func(glob string) error { return checkGlob(strings.ReplaceAll(glob, "**", "*")) }},
+		{"name", s.Names, new(patternCheck).next},
+		{"path", s.Paths, checkPath},
 	} {
 		for _, text := range list.texts {
 			switch {
@@ -155,138 +152,6 @@ func (s *Selection) checkTexts() error {
 	return nil
 }
 
-// NameMatcher returns what tells whether a name fits an entry of
-// [Selection.Names].
-func NameMatcher(pattern string) (func(name string) bool, error) {
-	if expr, ok := strings.CutPrefix(pattern, "/"); ok {
-		expr, ok = strings.CutSuffix(expr, "/")
-		if !ok {
-			return nil, errors.New("a regular expression must end with a slash, as in /^ssh/")
-		}
-		re, err := regexp.Compile(expr)
-		if err != nil {
-			return nil, err
-		}
-		return re.MatchString, nil
-	}
-	if err := checkGlob(pattern); err != nil {
-		return nil, err
-	}
-	// A slash is a character like others in a name: "kworker/0:1".
-	glob := strings.ReplaceAll(pattern, "/", "\x00")
-	return func(name string) bool {
-		ok, err := path.Match(glob, strings.ReplaceAll(name, "/", "\x00"))
-		return name == pattern || ok && err == nil
-	}, nil
-}
-
-func checkGlob(glob string) error {
-	if _, err := path.Match(glob, ""); err != nil {
-		return errors.New("not a pattern: a [ without its ], or a \\ at its end")
-	}
-	return nil
-}
-
 func invalidf(format string, args ...any) error {
 	return &Error{Kind: KindInvalid, Err: fmt.Errorf(format, args...)}
-}
-
-// SortField returns the field that an entry of [Selection.Sort] means, and
-// whether the largest value comes first. The error is as [Selection.Check]'s.
-func SortField(status Status, text string) (field string, descending bool, err error) {
-	name, down := strings.CutPrefix(text, "-")
-	name, up := strings.CutPrefix(name, "+")
-	field, err = FieldNamed(status, name)
-	if err != nil {
-		return "", false, invalidf("--sort %s: %w", text, err)
-	}
-	if field == "processes" {
-		return "", false, invalidf("--sort %s: a list has no order", text)
-	}
-	return field, down || !up && isFigure(field), nil
-}
-
-// isFigure tells whether a field is an amount, of which the largest is of
-// interest.
-func isFigure(field string) bool {
-	switch field {
-	case "threads", "load1", "load5", "load15":
-		return true
-	}
-	for _, unit := range []string{"_bytes", "_percent", "_seconds", "_inodes", "_packets", "_errors", "_dropped", "_missed", "_multicast", "_carrier", "_collisions"} {
-		if strings.HasSuffix(field, unit) {
-			return true
-		}
-	}
-	return false
-}
-
-// FieldNamed returns the field of a status that a person calls name: the field's
-// own name, or what the tool of that status calls it ("%CPU", "rss", "Avail"),
-// in any case. The error names the nearest.
-func FieldNamed(status Status, name string) (string, error) {
-	fields := FieldNames(status)
-	lower := strings.ToLower(name)
-	if slices.Contains(fields, lower) {
-		return lower, nil
-	}
-	known := fields
-	for _, a := range aliases(status) {
-		if a[0] == lower {
-			return a[1], nil
-		}
-		known = append(known, a[0])
-	}
-	if near := Nearest(lower, known); near != "" {
-		return "", fmt.Errorf("%s has no field %q: did you mean %q? it has %s", status, name, near, strings.Join(fields, " "))
-	}
-	return "", fmt.Errorf("%s has no field %q: it has %s", status, name, strings.Join(fields, " "))
-}
-
-// aliases returns other names of a status' fields: those of the tool's columns
-// and of its options.
-func aliases(status Status) [][2]string {
-	switch status {
-	case StatusProcess:
-		return [][2]string{
-			{"%cpu", "cpu_percent"}, {"pcpu", "cpu_percent"}, {"cpu", "cpu_percent"}, {"%mem", "mem_percent"}, {"pmem", "mem_percent"},
-			{"mem", "mem_percent"}, {"vsz", "vsz_bytes"}, {"rss", "rss_bytes"}, {"tt", "tty"}, {"stat", "state"}, {"start", "started_at"},
-			{"start_time", "started_at"}, {"time", "cpu_seconds"}, {"cputime", "cpu_seconds"}, {"comm", "name"}, {"args", "command"},
-			{"cmd", "command"}, {"nlwp", "threads"},
-		}
-	case StatusOpenFiles:
-		return [][2]string{{"size", "size_bytes"}, {"size/off", "size_bytes"}}
-	case StatusDisk:
-		return [][2]string{
-			{"1k-blocks", "total_bytes"}, {"size", "total_bytes"}, {"used", "used_bytes"}, {"available", "available_bytes"},
-			{"avail", "available_bytes"}, {"use%", "used_percent"}, {"mounted on", "mounted_on"}, {"mounted", "mounted_on"},
-			{"inodes", "total_inodes"}, {"iused", "used_inodes"}, {"ifree", "free_inodes"},
-		}
-	case StatusInterfaces:
-		return [][2]string{{"mtu", "mtu_bytes"}, {"qlen", "queue_length"}, {"mac", "address"}, {"brd", "broadcast"}, {"altname", "alternative_names"}}
-	case StatusSockets:
-		return [][2]string{
-			{"netid", "protocol"}, {"recv-q", "receive_queue_bytes"}, {"send-q", "send_queue_bytes"}, {"local", "local_address"},
-			{"peer", "remote_address"}, {"peer_address", "remote_address"}, {"peer_port", "remote_port"}, {"process", "processes"},
-		}
-	case StatusUsers:
-		return [][2]string{{"name", "user"}, {"time", "login_at"}, {"host", "from"}, {"comment", "from"}}
-	case StatusServices:
-		return [][2]string{{"unit", "name"}, {"active", "state"}, {"sub", "sub_state"}, {"main_pid", "pid"}, {"mainpid", "pid"}}
-	case StatusMemory:
-		return [][2]string{
-			{"total", "total_bytes"}, {"used", "used_bytes"}, {"free", "free_bytes"}, {"shared", "shared_bytes"},
-			{"buffers", "buffers_bytes"}, {"buff/cache", "cached_bytes"}, {"available", "available_bytes"},
-			{"swap-total", "swap_total_bytes"}, {"swap-used", "swap_used_bytes"}, {"swap-free", "swap_free_bytes"},
-		}
-	case StatusCPU:
-		return [][2]string{
-			{"%usr", "user"}, {"%nice", "nice"}, {"%sys", "system"}, {"%iowait", "iowait"}, {"%irq", "irq"}, {"%soft", "softirq"},
-			{"%steal", "steal"}, {"%guest", "guest"}, {"%gnice", "guest_nice"}, {"%idle", "idle"},
-		}
-	case StatusPlatform:
-		return [][2]string{{"version", "platform_version"}, {"uptime", "uptime_seconds"}}
-	default:
-		return nil
-	}
 }

@@ -88,7 +88,8 @@ func (a *app) getFlags(c *cobra.Command, own string) func(c *cobra.Command, stat
 	c.SetFlagErrorFunc(flagError)
 	a.completeGet(c, own)
 	return func(c *cobra.Command, status string) error {
-		o.watching = c.Flags().Changed("watch")
+		o.watching, o.sorting = c.Flags().Changed("watch"), c.Flags().Changed("sort")
+		o.given = flagsOf(c.Flags())
 		if err := o.check(); err != nil {
 			return err
 		}

@@ -19,7 +19,9 @@ type getOptions struct {
 	format    string
 	timeout   time.Duration
 	watch     time.Duration
-	watching  bool // --watch is given
+	watching  bool   // --watch is given
+	sorting   bool   // --sort is given
+	given     string // see flagsOf
 	human     bool
 	raw       bool
 	flat      bool
@@ -63,6 +65,8 @@ func (o *getOptions) check() error {
 		return usagef("-o %s: unknown form, expected one of %s%s", o.format, formatList(), didYouMean(o.format, strings.Fields(formatList())))
 	case o.timeout <= 0:
 		return usagef("--timeout %s: expected a time above 0, like 5s", o.timeout)
+	case o.sorting && o.sort == "":
+		return usagef("--sort: expected a field, got an empty one")
 	case o.flat && (format == render.FormatJSON || format == render.FormatJSONL):
 		return usagef("--flat with -o %s: there each object names its host already; use -o jsonl for one a line, or -o csv for a row an item", format)
 	case !o.watching:
@@ -86,7 +90,9 @@ func (o *getOptions) query(status dtc.Status) (dtc.Query, error) {
 		return q, err
 	}
 	for _, list := range o.users {
-		q.Selection.Users = append(q.Selection.Users, strings.Split(list, ",")...)
+		for user := range strings.SplitSeq(list, ",") {
+			q.Selection.Users = append(q.Selection.Users, strings.TrimSpace(user))
+		}
 	}
 	if err := q.Selection.Check(status); err != nil {
 		return q, usageError(err)

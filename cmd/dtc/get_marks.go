@@ -10,8 +10,8 @@ import (
 	"dtc/internal/render"
 )
 
-// marker tells which rows of a table were not there the last time: a process
-// that started, a file that was opened. What tells a row from others is known
+// marker tells which rows of a table were not there in the picture before: a
+// process that started, a file that was opened. What tells a row from others is known
 // by the titles of the columns, so that a row whose figures change is no new
 // one. Where these columns are not shown, no row is new.
 type marker struct {
@@ -19,8 +19,9 @@ type marker struct {
 	noHeader bool
 	seed     maphash.Seed
 	table    rowKeys
-	now      map[string]rowSet // of this round, by host
-	seen     map[string]rowSet // of each host's last answer
+	now      map[string]rowSet // of this picture, by host
+	last     map[string]rowSet // of the last whole one
+	seen     map[string]rowSet // of those before it, of each host the newest
 }
 
 // rowSet is the hashes of the keys of one host's rows.
@@ -35,14 +36,20 @@ func newMarker(status dtc.Status, noHeader bool) *marker {
 	return m
 }
 
-// begin begins a round.
+// next has the pictures from now on compared with the last whole one.
+func (m *marker) next() {
+	maps.Copy(m.seen, m.last) // a host that was not in it keeps its rows
+	m.last = nil
+}
+
+// begin begins a picture.
 func (m *marker) begin() {
 	m.table = rowKeys{status: m.status, untitled: m.noHeader}
 	m.now = map[string]rowSet{}
 }
 
-// isNew takes a line of the round, and tells whether it is a row that was not
-// there the last time that its host answered.
+// isNew takes a line of the picture, and tells whether it is a row that was not
+// there in the last one with its host.
 func (m *marker) isNew(line string) bool {
 	host, key, ok := m.table.next(line)
 	if !ok {
@@ -63,8 +70,8 @@ func (m *marker) isNew(line string) bool {
 	return known && !old && len(before) < maxMarked
 }
 
-// end ends the round. A host that has not answered in it keeps its rows.
-func (m *marker) end() { maps.Copy(m.seen, m.now) }
+// end ends a whole picture. One that is not is not compared with.
+func (m *marker) end() { m.last = m.now }
 
 // rowKeys finds in the lines of a text what tells the rows apart.
 type rowKeys struct {

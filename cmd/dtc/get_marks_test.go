@@ -16,6 +16,7 @@ import (
 func markedOf(t *testing.T, m *marker, opt render.Options, reports ...*dtc.Report) (marked []string) {
 	t.Helper()
 	p := &page{marks: m}
+	m.next()
 	m.begin()
 	doc := render.NewDocument(p, reports[0].Status, len(reports), opt)
 	for i, r := range reports {
@@ -215,6 +216,7 @@ func FuzzMarks(f *testing.F) {
 		m := newMarker(dtc.Status(status), false)
 		for _, text := range []string{first, second} {
 			p := &page{marks: m}
+			m.next()
 			m.begin()
 			fmt.Fprint(p, text)
 			m.end()
@@ -231,4 +233,30 @@ func FuzzMarks(f *testing.F) {
 func cutLast(text string) (whole, rest string, ok bool) {
 	i := strings.LastIndexByte(text, '\n')
 	return text[:i+1], text[i+1:], i >= 0
+}
+
+// A picture in between, of some hosts, shows the marks of the last whole one, and
+// what has come since the one before that.
+func TestMarksBetweenWholePictures(t *testing.T) {
+	m := newMarker(dtc.StatusProcess, false)
+	picture := func(r *dtc.Report) int {
+		t.Helper()
+		p := &page{marks: m}
+		m.begin()
+		if err := render.Text(p, r, render.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		return strings.Count(p.text.String(), markRow)
+	}
+	whole := func(r *dtc.Report) int {
+		m.next()
+		defer m.end()
+		return picture(r)
+	}
+	old, now := before(dtc.StatusProcess), after(dtc.StatusProcess)
+	for i, got := range []int{picture(old), whole(old), picture(now), picture(old), whole(now), picture(now), whole(now), picture(now)} {
+		if want := []int{0, 0, 0, 0, 2, 2, 0, 0}[i]; got != want {
+			t.Errorf("picture %d has %d marks, want %d", i, got, want)
+		}
+	}
 }

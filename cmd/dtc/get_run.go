@@ -23,6 +23,7 @@ type getter struct {
 	query   dtc.Query
 	timeout time.Duration
 	render  render.Options
+	flags   string // that say what is asked for, as they were given
 }
 
 // outcome is how one round of questions ended.
@@ -42,7 +43,12 @@ const (
 // maxNotes is how many lines a host may have printed on what it could not read.
 const maxNotes = 10
 
-var errInterrupted = errors.New("interrupted")
+// plainError is why a host did not answer, in words that need no others.
+type plainError string
+
+func (e plainError) Error() string { return string(e) }
+
+const errInterrupted plainError = "interrupted"
 
 func (a *app) get(ctx context.Context, status dtc.Status, o getOptions) error {
 	query, err := o.query(status)
@@ -64,7 +70,7 @@ func (a *app) get(ctx context.Context, status dtc.Status, o getOptions) error {
 	color, restore := a.cursorControl()
 	defer restore()
 	g := &getter{
-		app: a, hosts: hosts, fleet: fl, query: query, timeout: o.timeout,
+		app: a, hosts: hosts, fleet: fl, query: query, timeout: o.timeout, flags: o.given,
 		render: render.Options{
 			Format: render.Format(o.format), Human: o.human, Raw: o.raw,
 			Terminal: a.terminal, Color: color, Columns: a.columns,
@@ -110,16 +116,11 @@ func (g *getter) round(ctx context.Context, w io.Writer) (outcome, error) {
 	defer stop()
 	doc := render.NewDocument(w, g.query.Status, len(g.hosts), g.render)
 	g.fleet.Get(asking, g.hosts, g.query, g.timeout, func(i int, part *dtc.Report) {
-		if out.errs[i] = part.Err; part.Err != nil {
-			if ctx.Err() != nil {
-				out.errs[i] = errInterrupted
-			}
-			part = &dtc.Report{Host: part.Host, Address: part.Address, Err: errors.New(reason(g.hosts[i], out.errs[i]))}
+		if out.errs[i] = part.Err; part.Err != nil && ctx.Err() != nil {
+			out.errs[i] = errInterrupted
 		}
-		if room := maxNotes - len(out.notes[i]); room > 0 {
-			out.notes[i] = append(out.notes[i], part.Notes[:min(room, len(part.Notes))]...)
-		}
-		if doc.Add(i, part) != nil { // Close tells
+		out.notes[i] = appendNotes(out.notes[i], part)
+		if doc.Add(i, g.worded(i, part, out.errs[i])) != nil { // Close tells
 			stop()
 		}
 	})
@@ -127,6 +128,21 @@ func (g *getter) round(ctx context.Context, w io.Writer) (outcome, error) {
 		return out, fmt.Errorf("write the answers: %w", err)
 	}
 	return out, nil
+}
+
+// worded returns a part of the answer of host i as it is shown: for an error with
+// the reason in words.
+func (g *getter) worded(i int, part *dtc.Report, err error) *dtc.Report {
+	if err == nil {
+		return part
+	}
+	return &dtc.Report{Host: part.Host, Address: part.Address, Err: errors.New(reason(g.hosts[i], err))}
+}
+
+// appendNotes appends those of a part of an answer, as far as there is room.
+func appendNotes(notes []string, part *dtc.Report) []string {
+	room := max(maxNotes-len(notes), 0)
+	return append(notes, part.Notes[:min(room, len(part.Notes))]...)
 }
 
 // status returns the error that ends the program with the right exit status.
@@ -139,27 +155,35 @@ func (o outcome) status() error {
 	return nil
 }
 
-// summary returns what standard error gets after the hosts: what they could
-// not read, how many answered, and why the others did not.
-func (g *getter) summary(o outcome) string {
+// summary returns what standard error gets after the hosts.
+func (g *getter) summary(o outcome) string { return g.noted(o) + g.answered(o) }
+
+// noted returns lines on what hosts that answered could not read.
+func (g *getter) noted(o outcome) string {
 	var b strings.Builder
-	answered := 0
 	for i, err := range o.errs {
 		if err != nil {
 			continue
 		}
-		answered++
 		for _, note := range o.notes[i] {
 			fmt.Fprintf(&b, "%s: %s\n", render.Escape(g.hosts[i].Name), render.Escape(note))
 		}
 	}
-	fmt.Fprintf(&b, "%d of %d hosts answered\n", answered, len(g.hosts))
+	return b.String()
+}
+
+// answered returns lines on how many hosts answered, and why the others did not.
+func (g *getter) answered(o outcome) string {
+	var b strings.Builder
+	n := 0
 	for i, err := range o.errs {
-		if err != nil && !errors.Is(err, errInterrupted) {
+		if err == nil {
+			n++
+		} else {
 			b.WriteString(g.failure(g.hosts[i], err) + "\n")
 		}
 	}
-	return b.String()
+	return fmt.Sprintf("%d of %d hosts answered\n", n, len(g.hosts)) + b.String()
 }
 
 // failure returns the line on a host that did not answer.
@@ -174,8 +198,8 @@ func (g *getter) failure(h fleet.Host, err error) string {
 // reason returns the kind of an error, and its text without the address, which
 // stands beside it already.
 func reason(h fleet.Host, err error) string {
-	if errors.Is(err, errInterrupted) {
-		return errInterrupted.Error()
+	if plain, ok := errors.AsType[plainError](err); ok {
+		return plain.Error()
 	}
 	text := strings.TrimPrefix(err.Error(), "connect to "+h.Address.String()+": ")
 	return dtc.KindOf(err).String() + ": " + text
@@ -194,8 +218,6 @@ func (g *getter) hint(kind dtc.ErrorKind) string {
 		return "another agent answers there: check its ip_port in monitor.xml"
 	case dtc.KindNoRoute:
 		return "check its ip_port in monitor.xml, and the network"
-	case dtc.KindInvalid:
-		return "is its dtc-agent older than this dtc?"
 	default:
 		return ""
 	}

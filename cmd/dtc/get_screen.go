@@ -2,26 +2,38 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/term"
+
+	"dtc"
+	"dtc/internal/render"
 )
 
-// screen shows the answers of each round in the place of the last. It uses the
-// terminal's second screen, so that the first is there again afterwards.
+// screen shows each picture in the place of the last. It uses the terminal's
+// second screen, so that the first is there again afterwards.
 type screen struct {
 	get   *getter
 	title string
 	keys  *keyboard
+	live  *render.Live
 	marks *marker
 
-	mu            sync.Mutex // held while something is written
-	body, summary string     // of the last round; guarded by mu
-	more          int        // lines of it that are not in body; guarded by mu
+	mu    sync.Mutex // held while something is written
+	shown frame      // guarded by mu
+}
+
+var _ view = (*screen)(nil)
+
+// frame is what a screen shows.
+type frame struct {
+	body, summary string
+	more          int // lines that are not in body
+	at            time.Time
 }
 
 // The control sequences of ECMA-48 and xterm that a screen needs.
@@ -29,18 +41,17 @@ const (
 	openScreen  = "\x1b[?1049h\x1b[?25l\x1b[?7l" // second screen, no cursor, no wrapping
 	closeScreen = "\x1b[?7h\x1b[?25h\x1b[?1049l"
 	toTop       = "\x1b[H"
-	clearLine   = "\x1b[K" // the rest of it
+	clearLine   = "\x1b[K" // from the cursor on
 	clearBelow  = "\x1b[J"
 )
 
 func (g *getter) newScreen(every time.Duration) *screen {
-	s := &screen{get: g, title: fmt.Sprintf("Every %s: dtc get %s", every, g.query.Status), keys: openKeyboard(g.app.stdin)}
+	s := &screen{get: g, keys: openKeyboard(g.app.stdin)}
+	s.title = fmt.Sprintf("Every %s: dtc get %s%s", every, g.query.Status, render.Escape(g.flags))
+	s.live = render.NewLive(g.query.Status, len(g.hosts), g.render)
 	s.marks = newMarker(g.query.Status, g.render.NoHeader)
-	if s.keys != nil {
-		s.title += "   (q ends it)"
-	}
 	s.write(openScreen)
-	s.draw("", "")
+	s.draw(frame{at: time.Now()})
 	return s
 }
 
@@ -48,6 +59,7 @@ func (g *getter) newScreen(every time.Duration) *screen {
 func (s *screen) close() {
 	s.write(closeScreen)
 	s.keys.restore()
+	s.live.Close()
 }
 
 // listen obeys keys and what the system tells about the terminal, until stop is
@@ -67,23 +79,20 @@ func (s *screen) write(text string) {
 	fmt.Fprint(s.get.app.stdout, text)
 }
 
-// draw shows a round's answers and summary.
-func (s *screen) draw(body, summary string) { s.drawPart(body, summary, 0) }
-
-// drawPart is draw for answers of which more lines are not in body.
-func (s *screen) drawPart(body, summary string, more int) {
+// draw shows a frame.
+func (s *screen) draw(f frame) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.body, s.summary, s.more = body, summary, more
-	fmt.Fprint(s.get.app.stdout, s.frame(body, summary))
+	s.shown = f
+	fmt.Fprint(s.get.app.stdout, s.text())
 }
 
-// redraw shows the last round again, on a terminal of another size perhaps.
+// redraw shows the last frame again, on a terminal of another size perhaps.
 func (s *screen) redraw() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.resize()
-	fmt.Fprint(s.get.app.stdout, s.frame(s.body, s.summary))
+	fmt.Fprint(s.get.app.stdout, s.text())
 }
 
 // aside gives the terminal back as it was while sleep runs.
@@ -95,23 +104,34 @@ func (s *screen) aside(sleep func()) {
 	sleep()
 	s.keys.raw()
 	s.resize()
-	fmt.Fprint(s.get.app.stdout, openScreen+s.frame(s.body, s.summary))
+	fmt.Fprint(s.get.app.stdout, openScreen+s.text())
 }
 
-// show asks once and draws the answers.
-func (s *screen) show(ctx context.Context) (outcome, error) {
-	s.get.render.Columns = s.columns()
-	p := &page{marks: s.marks}
-	s.marks.begin()
-	out, err := s.get.round(ctx, p)
-	if err == nil && ctx.Err() == nil {
-		s.marks.end()
-		s.drawPart(p.text.String(), s.get.summary(out), p.more)
+func (s *screen) add(i int, part *dtc.Report) error { return s.live.Add(i, part) }
+
+// late implements [view]: what such a host answered the last time is still shown.
+func (s *screen) late(waited time.Duration) error {
+	return plainError(fmt.Sprintf("no answer for %s: what is shown of it is older", waited.Truncate(time.Second)))
+}
+
+func (s *screen) show(p picture) error {
+	s.live.Resize(s.columns())
+	page := &page{marks: s.marks}
+	if p.whole {
+		s.marks.next()
 	}
-	return out, err
+	s.marks.begin()
+	if err := s.live.Show(page); err != nil {
+		return err
+	}
+	if p.whole {
+		s.marks.end()
+	}
+	s.draw(frame{body: page.text.String(), more: page.more, summary: s.get.answered(p.outcome) + s.get.noted(p.outcome), at: p.at})
+	return nil
 }
 
-// page takes the text of a round: it keeps the lines that a screen may show,
+// page takes the text of a picture: it keeps the lines that a screen may show,
 // the new rows marked, and counts the others.
 type page struct {
 	marks *marker
@@ -121,7 +141,7 @@ type page struct {
 	rest  []byte // of a line that is not whole yet
 }
 
-// What is kept of a round at most.
+// What is kept of a picture at most.
 const (
 	maxPageLines = 1000
 	maxPageLine  = 8 << 10 // bytes
@@ -180,29 +200,87 @@ func (s *screen) resize() {
 	}
 }
 
-// frame returns what draws a title, the answers as far as there is room, and
-// the summary below them.
-func (s *screen) frame(body, summary string) string {
-	head := []string{s.title, ""}
-	lines, foot := splitLines(body), splitLines(summary)
+// text returns what draws a title, the answers as far as there is room, and the
+// summary below them: of a long one the beginning. The caller holds mu.
+func (s *screen) text() string {
+	head := []string{s.heading(), ""}
+	lines, foot := splitLines(s.shown.body), splitLines(s.shown.summary)
 	if rows := s.get.app.rows; rows > 0 {
-		room := max(rows-len(head)-len(foot), 0)
-		if len(lines)+s.more > room {
-			keep := min(max(room-1, 0), len(lines))
-			lines = append(lines[:keep:keep], fmt.Sprintf("... %d more lines", len(lines)-keep+s.more))
-		}
-		all := len(head) + len(lines)
-		foot = foot[:max(min(len(foot), rows-all), 0)]
+		room := max(rows-len(head), 0)
+		foot = cutLines(foot, max(room-len(lines)-s.shown.more, (room+1)/2), 0)
+		lines = cutLines(lines, room-len(foot), s.shown.more)
+		foot = foot[:min(len(foot), max(room-len(lines), 0))]
 	}
 	var b strings.Builder
 	b.WriteString(toTop)
-	for i, line := range append(append(head, lines...), foot...) {
+	for i, line := range slices.Concat(head, lines, foot) {
 		if i > 0 {
 			b.WriteString("\r\n")
 		}
-		b.WriteString(line + clearLine)
+		if columns := s.get.app.columns; columns > 0 && !s.get.render.Raw {
+			line = firstCells(line, columns)
+		}
+		b.WriteString(clearLine + line) // afterwards it would clear the last cell of a full line
 	}
 	b.WriteString(clearBelow)
+	return b.String()
+}
+
+// cutLines returns as many lines as there is room for, at least one; of what is
+// left out, and of more lines that are not there, the last one tells.
+func cutLines(lines []string, room, more int) []string {
+	if len(lines)+more <= room {
+		return lines
+	}
+	keep := min(max(room-1, 0), len(lines))
+	return append(lines[:keep:keep], fmt.Sprintf("... %d more lines", len(lines)-keep+more))
+}
+
+// heading returns the first line: what is asked for, which gives way, how to end
+// it, and at the right end the time of day.
+func (s *screen) heading() string {
+	right := ""
+	if s.keys != nil {
+		right = "q ends it"
+	}
+	if !s.shown.at.IsZero() {
+		right = strings.TrimLeft(right+"  "+s.shown.at.Format(time.TimeOnly), " ")
+	}
+	columns := s.get.app.columns
+	switch {
+	case right == "":
+		return s.title
+	case columns <= 0:
+		return s.title + "   " + right
+	}
+	left := firstCells(s.title, columns-len(right)-2)
+	return left + strings.Repeat(" ", max(columns-render.Width(left)-len(right), 0)) + right
+}
+
+// firstCells returns what of s fits into so many cells of a terminal, and all that
+// changes how text is shown.
+func firstCells(s string, cells int) string {
+	if len(s) <= cells {
+		return s
+	}
+	var b strings.Builder
+	for s != "" {
+		text, sequence := s, ""
+		if at := strings.IndexByte(s, '\x1b'); at >= 0 {
+			end := strings.IndexByte(s[at:], 'm') + 1
+			text, sequence, s = s[:at], s[at:at+end], s[at+max(end, 1):]
+		} else {
+			s = ""
+		}
+		for _, r := range text {
+			if cells -= render.Width(string(r)); cells < 0 {
+				break
+			}
+			b.WriteRune(r)
+		}
+		cells = max(cells, 0)
+		b.WriteString(sequence)
+	}
 	return b.String()
 }
 

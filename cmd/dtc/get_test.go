@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -114,11 +115,15 @@ func TestWatchScreen(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	stdout.after = func(all string) {
-		if strings.Count(all, toTop) >= 3 {
+		if strings.Count(all, "2 of 3 hosts") >= 3 {
 			cancel()
 		}
 	}
-	if code := a.run(ctx, []string{"get", "memory", "--watch=100ms"}); code != exitSome {
+	if code := a.run(ctx, []string{"get", "memory", "--watch=100ms", "--human", "--host", "*", "--host", "\x1b"}); code != exitUsage {
+		t.Fatalf("exit status %d, there is no such host", code)
+	}
+	stderr.b.Reset()
+	if code := a.run(ctx, []string{"get", "memory", "--human", "--watch=100ms", "--host", "w*", "--host", "*", "--raw"}); code != exitSome {
 		t.Errorf("exit status %d, one host is dead", code)
 	}
 	got := stdout.String()
@@ -128,22 +133,119 @@ func TestWatchScreen(t *testing.T) {
 	if stderr.String() != "" {
 		t.Errorf("written over the screen: %q", stderr)
 	}
-	for i, frame := range strings.Split(got, toTop)[2:] {
+	frames := strings.Split(got, toTop)
+	for i, frame := range frames {
 		frame = strings.TrimSuffix(frame, closeScreen)
 		lines := strings.Split(strings.TrimSuffix(frame, clearBelow), "\r\n")
+		if !strings.Contains(frame, "2 of 3 hosts") {
+			if i > 2 { // those before may have come when not all had answered
+				t.Errorf("frame %d: %q", i, frame)
+			}
+			continue
+		}
 		for _, line := range lines {
-			if !strings.HasSuffix(line, clearLine) {
-				t.Errorf("the rest of %q is not cleared", line)
+			if !strings.HasPrefix(line, clearLine) {
+				t.Errorf("what was there before %q is not cleared", line)
 			}
 		}
-		want := []string{"Every 100ms: dtc get memory", "", "\x1b[1m==> web-1 (", "   ", "Mem:", "Swap:", "... 5 more lines", "2 of 3 hosts", "dead-1"}
+		want := []string{"Every 100ms: dtc get memory --human --host w* --host * --raw ", "", "\x1b[1m==> web-1 (", "   ", "Mem:", "Swap:", "... 5 more lines", "2 of 3 hosts", "dead-1"}
 		if len(lines) != len(want) {
 			t.Fatalf("frame %d has %d lines: %q", i, len(lines), lines)
 		}
 		for j := range want {
-			if !strings.HasPrefix(lines[j], want[j]) {
+			if !strings.HasPrefix(strings.TrimPrefix(lines[j], clearLine), want[j]) {
 				t.Errorf("line %d is %q, want %q", j, lines[j], want[j])
 			}
+		}
+		if title := strings.TrimPrefix(lines[0], clearLine); len(title) != 80 || !regexp.MustCompile(` \d\d:\d\d:\d\d$`).MatchString(title) {
+			t.Errorf("no time of day at the end of %q", title)
+		}
+	}
+}
+
+// A host that hangs holds up no other: in each form there are many answers of one
+// before the other fails.
+func TestWatchOfAHostThatHangs(t *testing.T) {
+	for form, what := range map[string]string{"text": "Mem:", "jsonl": `"host":"web-1"`, "screen": "1 of 2 hosts answered"} {
+		t.Run(form, func(t *testing.T) {
+			a, stdout, stderr := testApp(t, "slow-1", "web-1")
+			args := []string{"get", "memory", "-w=100ms", "--timeout", "1h", "-o", form}
+			if form == "screen" {
+				a.terminal, a.columns, a.rows, args = true, 80, 24, args[:5]
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			stdout.after = func(all string) {
+				if strings.Count(all, what) >= 10 {
+					cancel()
+				}
+			}
+			began := time.Now()
+			if code := a.run(ctx, args); code != exitSome {
+				t.Errorf("exit status %d", code)
+			}
+			if n := strings.Count(stdout.String(), what); n < 10 {
+				t.Errorf("%d answers in %s: %q", n, time.Since(began), stdout)
+			}
+			if n := strings.Count(stdout.String(), "no answer yet"); form == "screen" && n < 9 {
+				t.Errorf("the screen names the host %d times", n)
+			}
+			if got := stderr.String(); form != "screen" && (strings.Count(got, "\n") != 2 || !strings.Contains(got, "): no answer yet\n")) {
+				t.Errorf("stderr %q", got)
+			}
+		})
+	}
+}
+
+// The first answers are there at once, however much time there is between two and
+// however slow another host is; its failure is, too.
+func TestWatchDrawsEarly(t *testing.T) {
+	a, stdout, _ := testApp(t, "slow-1", "web-1")
+	a.terminal, a.columns, a.rows = true, 80, 24
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	stdout.after = func(all string) {
+		if strings.Contains(all, "timed out") {
+			cancel()
+		}
+	}
+	if code := a.run(ctx, []string{"get", "memory", "-w=1h", "--timeout", "1500ms"}); code != exitSome {
+		t.Errorf("exit status %d", code)
+	}
+	got := stdout.String()
+	first, failed := strings.Index(got, "no answer yet"), strings.Index(got, "timed out")
+	if first < 0 || failed < first || !strings.Contains(got[:first], "Mem:") {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestFirstCells(t *testing.T) {
+	for in, want := range map[string]string{
+		"abcd": "abcd", "abcde": "abcd", "漢字x": "漢字", "x漢字": "x漢", "": "",
+		markRow + "abcde" + unmarkRow: markRow + "abcd" + unmarkRow, "\x1b[1mab\x1b[0mcde": "\x1b[1mab\x1b[0mcd",
+	} {
+		if got := firstCells(in, 4); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
+
+// A host that answered, and hangs now, keeps what it said, but is called late.
+func TestLateHost(t *testing.T) {
+	now := time.Now()
+	w := &watcher{every: 2 * time.Second, view: &screen{}}
+	for want, h := range map[string]watched{
+		"":              {ended: true, began: now.Add(-1900 * time.Millisecond)},
+		"no answer yet": {began: now},
+		"gone":          {ended: true, err: errors.New("gone"), began: now.Add(-time.Hour)},
+		"no answer for 3s: what is shown of it is older": {ended: true, began: now.Add(-3900 * time.Millisecond)},
+	} {
+		got := ""
+		if err := w.state(&h, now); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }
@@ -152,20 +254,20 @@ func TestScreenStepsAside(t *testing.T) {
 	var stdout output
 	g := &getter{app: &app{stdout: &stdout, rows: 9}, query: dtc.Query{Status: dtc.StatusMemory}}
 	s := g.newScreen(time.Second)
-	s.draw("now\n", "")
+	s.draw(frame{body: "now\n", at: time.Now()})
 	before := len(stdout.String())
 	s.aside(func() {
 		if got := stdout.String()[before:]; got != closeScreen {
 			t.Errorf("while it is suspended: %q", got)
 		}
 	})
-	if got, want := stdout.String()[before:], closeScreen+openScreen+s.frame("now\n", ""); got != want {
+	if got, want := stdout.String()[before:], closeScreen+openScreen+s.text(); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
 func TestScreenHasRoomForAll(t *testing.T) {
-	s := &screen{get: &getter{app: &app{}}, title: "T"}
+	s := &screen{get: &getter{app: &app{}}, title: "T", shown: frame{body: "1\n2\n3\n", summary: "s1\ns2\n"}}
 	for _, tt := range []struct {
 		rows int
 		want string
@@ -174,17 +276,17 @@ func TestScreenHasRoomForAll(t *testing.T) {
 		{7, "T||1|2|3|s1|s2"},
 		{6, "T||1|... 2 more lines|s1|s2"},
 		{5, "T||... 3 more lines|s1|s2"},
+		{4, "T||... 3 more lines|... 2 more lines"},
 	} {
 		s.get.app.rows = tt.rows
-		frame := s.frame("1\n2\n3\n", "s1\ns2\n")
-		got := strings.NewReplacer(toTop, "", clearLine, "", clearBelow, "", "\r\n", "|").Replace(frame)
+		got := strings.NewReplacer(toTop, "", clearLine, "", clearBelow, "", "\r\n", "|").Replace(s.text())
 		if got != tt.want {
 			t.Errorf("%d rows: %q, want %q", tt.rows, got, tt.want)
 		}
 	}
 	for rows := 1; rows < 5; rows++ {
 		s.get.app.rows = rows
-		if n := strings.Count(s.frame("1\n2\n3\n", "s1\ns2\n"), "\r\n") + 1; n > max(rows, 3) {
+		if n := strings.Count(s.text(), "\r\n") + 1; n > max(rows, 3) {
 			t.Errorf("%d rows: %d lines", rows, n)
 		}
 	}
@@ -198,7 +300,7 @@ func TestInterruptedGet(t *testing.T) {
 	if code := a.run(ctx, []string{"get", "memory", "--timeout", "1m"}); code != exitSome {
 		t.Errorf("exit status %d", code)
 	}
-	if got := stderr.String(); got != "1 of 2 hosts answered\n" {
+	if got := stderr.String(); !regexp.MustCompile(`^1 of 2 hosts answered\nslow-1 \(127\.0\.0\.12:\d+\): interrupted\n$`).MatchString(got) {
 		t.Errorf("stderr %q", got)
 	}
 }

@@ -80,15 +80,22 @@ func (a *app) top(ctx context.Context, o topOptions) error {
 	return top.Run(ctx, top.Options{Hosts: hosts, Asker: fl, Every: o.every, Timeout: o.timeout, Terminal: terminal})
 }
 
-var errNoTerminal = errors.New("top: standard input and output have to be a terminal: use 'dtc get STATUS -w', or -o jsonl with it")
+// Why there is no screen.
+var (
+	errNoTerminal   = errors.New("top: standard input and output have to be a terminal: use 'dtc get STATUS -w', or -o jsonl with it")
+	errDumbTerminal = errors.New("top: TERM=dumb is a terminal without cursor movements: set TERM to what it is, or use 'dtc get STATUS -w'")
+)
 
 // wholeTerminal returns the terminal that this program has for input and output,
 // with what the environment says of it.
 func (a *app) wholeTerminal() (t top.Terminal, err error) {
 	in, ok := a.stdin.(*os.File)
 	out, isFile := a.stdout.(*checkedFile)
-	if !ok || !isFile || !a.terminal || !term.IsTerminal(int(in.Fd())) || a.getenv("TERM") == "dumb" {
+	switch {
+	case !ok || !isFile || !a.terminal || !term.IsTerminal(int(in.Fd())):
 		return t, usageError(errNoTerminal)
+	case a.getenv("TERM") == "dumb":
+		return t, usageError(errDumbTerminal)
 	}
 	t = top.Terminal{
 		In: in, Out: out.file,

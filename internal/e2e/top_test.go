@@ -181,7 +181,7 @@ func TestTop(t *testing.T) {
 		pids := column(lines, "PID")
 		return len(pids) > 20 && slices.IsSorted(pids)
 	})
-	m.press("p")
+	m.press("p", "r")
 	m.is("by pid, turned round", func(lines []string) bool {
 		pids := column(lines, "PID")
 		return len(pids) > 20 && descending(pids)
@@ -214,7 +214,9 @@ func TestTop(t *testing.T) {
 	m.shows("e^[[31mvil")
 	m.press("Escape") // a key soon after it would make it Alt and that key
 	m.hides("open files of")
-	m.press("/", "C-u", "Enter", "T", "p")
+	m.press("Escape") // drops the filter first
+	m.hides("filter \"")
+	m.press("T", "p")
 	m.is("a tree", func(lines []string) bool {
 		return strings.Contains(strings.Join(lines, "\n"), "tree by PID") && regexp.MustCompile(`[├└]─ `).MatchString(strings.Join(lines, "\n"))
 	})
@@ -316,6 +318,10 @@ func TestTopLooks(t *testing.T) {
 		m.press("q")
 		end(0)
 	}
+	m := newTmux(t, 120, 24)
+	end := m.begin("TERM=dumb", dtcPath(), "top", "--home", l.home)
+	m.shows("dtc: top: TERM=dumb is a terminal without cursor movements")
+	end(2)
 	r := namespace("").run(t, dtcPath(), "top", "--home", l.home)
 	if r.code != 2 || r.stdout != "" || strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr, "-w") {
 		t.Errorf("without a terminal: exit status %d, %q, %q", r.code, r.stdout, r.stderr)
@@ -341,6 +347,9 @@ func TestWatchOnATerminal(t *testing.T) {
 	before := connections()
 	end := m.begin(run...)
 	m.shows("COMMAND")
+	m.is("what is asked for, and the time of day", func(lines []string) bool {
+		return regexp.MustCompile(`^Every 300ms: dtc get process --sort -started_at +q ends it  \d\d:\d\d:\d\d$`).MatchString(lines[0])
+	})
 	during := connections()
 	if len(during) != len(before)+1 {
 		t.Errorf("connections %q, before %q", during, before)
@@ -380,16 +389,19 @@ func TestWatchOnATerminal(t *testing.T) {
 	m.press("x", "q")
 	end(0)
 
-	// A round that takes long does not keep q and Ctrl-C waiting.
+	// A host that hangs keeps what it said before, and is named; it does not keep q
+	// and Ctrl-C waiting.
 	for _, key := range []string{"q", "C-c"} {
 		end := m.begin(append(run, "--timeout", "1h")...)
 		m.shows("1 of 1 hosts answered")
 		l.agent.cmd.Process.Signal(syscall.SIGSTOP)
-		time.Sleep(500 * time.Millisecond) // into a round without an answer
+		m.shows("0 of 1 hosts answered")
+		m.shows("s: what is shown of it is older")
+		m.shows("COMMAND")
 		m.press(key)
 		m.shows("END")
 		l.agent.cmd.Process.Signal(syscall.SIGCONT)
-		end(0)
+		end(1)
 	}
 }
 
@@ -436,4 +448,27 @@ func cpuTime(t *testing.T, pid string) float64 {
 	user, _ := strconv.Atoi(fields[13])
 	system, _ := strconv.Atoi(fields[14])
 	return float64(user+system) / 100
+}
+
+// TestWatchOfAHangingHost watches a fleet of which one host hangs, on a terminal
+// and not: the others are shown at their pace, and a host that is interrupted is
+// named.
+func TestWatchOfAHangingHost(t *testing.T) {
+	f := newFarm(t, []crop{mute, answers, answers})
+	m := newTmux(t, 120, 24)
+	end := m.begin(dtcPath(), "get", "memory", "-w=500ms", "--timeout", "1h", "--home", f.home)
+	m.shows("2 of 3 hosts answered")
+	m.shows("no answer yet")
+	first := m.screen()[0]
+	m.is("it stands still", func(lines []string) bool {
+		return lines[0] != first && strings.Count(strings.Join(lines, "\n"), "Mem:") == 2
+	})
+	m.press("q")
+	end(1)
+	end = m.begin(dtcPath(), "get", "memory", "--timeout", "1h", "--home", f.home)
+	time.Sleep(time.Second)
+	m.press("C-c")
+	m.shows("2 of 3 hosts answered")
+	m.shows("): interrupted")
+	end(1)
 }

@@ -110,6 +110,61 @@ func (c *mutedConn) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// Rounds side by side end when they are canceled or the fleet is closed, in the
+// middle of answers that never end; and each host ends once in each.
+func TestEndInTheMiddle(t *testing.T) {
+	t.Parallel()
+	server, client := keys(t)
+	endless := func(ctx context.Context, emit func(*dtc.Report) error) error {
+		for ctx.Err() == nil {
+			if err := emit(&dtc.Report{Partial: true}); err != nil {
+				return err
+			}
+			time.Sleep(time.Millisecond)
+		}
+		return ctx.Err()
+	}
+	hosts := make([]Host, 20)
+	for i := range hosts {
+		hosts[i].Address, _ = start(t, server, "127.0.0.1:0", &agent{get: endless})
+		if i%4 == 0 {
+			hosts[i].Address = hangAfter(t, server, 100)
+		}
+	}
+	f := newFleet(t, client)
+	var rounds, running sync.WaitGroup
+	canceled, cancel := context.WithCancel(t.Context())
+	for n := range 4 {
+		ctx := t.Context()
+		if n == 0 {
+			ctx = canceled
+		}
+		running.Add(1)
+		rounds.Go(func() {
+			ends, parts := 0, 0
+			f.Get(ctx, hosts, dtc.Query{Status: dtc.StatusMemory}, time.Minute, func(_ int, part *dtc.Report) {
+				if parts++; parts == len(hosts) {
+					running.Done()
+				}
+				if !part.Partial {
+					ends++
+				}
+			})
+			if ends != len(hosts) {
+				t.Errorf("%d of %d hosts ended", ends, len(hosts))
+			}
+		})
+	}
+	running.Wait()
+	began := time.Now()
+	cancel()
+	f.Close()
+	rounds.Wait()
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("it took %s", took)
+	}
+}
+
 // A host that is asked again and again is asked over one connection; one that
 // went away is asked again when it is back.
 func TestRoundsOverOneConnection(t *testing.T) {

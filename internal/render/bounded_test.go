@@ -104,6 +104,47 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
+// A host whose answer waits for a slower one takes little besides its text, also
+// when it has one long row.
+func TestManyHostsWait(t *testing.T) {
+	const hosts = 500
+	long := strings.Repeat("x", 30<<10)
+	for name, tt := range map[string]struct {
+		status dtc.Status
+		opt    Options
+	}{
+		"ps":    {dtc.StatusProcess, Options{}},
+		"lsof":  {dtc.StatusOpenFiles, Options{}},
+		"ss":    {dtc.StatusSockets, Options{}},
+		"flat":  {dtc.StatusOpenFiles, Options{Flat: true}},
+		"table": {dtc.StatusInterfaces, Options{Fields: dtc.FieldNames(dtc.StatusInterfaces)}},
+		"json":  {dtc.StatusInterfaces, Options{Format: FormatJSON, Fields: dtc.FieldNames(dtc.StatusInterfaces)}},
+		"csv":   {dtc.StatusInterfaces, Options{Format: FormatCSV, Fields: dtc.FieldNames(dtc.StatusInterfaces)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tt.opt.SpoolMemory, tt.opt.SpoolDir = 1, t.TempDir()
+			r := &dtc.Report{
+				Process:   []dtc.Process{{Command: long}},
+				OpenFiles: []dtc.OpenFile{{Name: long}},
+				Sockets:   []dtc.Socket{{LocalAddress: long}},
+			}
+			d := NewDocument(newSampler(), tt.status, hosts+1, tt.opt)
+			defer d.Close()
+			runtime.GC()
+			before := heap()
+			for i := range hosts {
+				if err := d.Add(i+1, r); err != nil {
+					t.Fatal(err)
+				}
+			}
+			runtime.GC()
+			if took := int(heap()-before) / hosts; took > 4<<10 {
+				t.Errorf("%d bytes for each host", took)
+			}
+		})
+	}
+}
+
 // One cell that is very wide does not widen all rows: what a host can make us
 // write is not many times what it sends.
 func TestWidthIsBounded(t *testing.T) {

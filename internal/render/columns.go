@@ -113,8 +113,8 @@ func toolColumns(status dtc.Status, opt Options) []column {
 		return []column{
 			{field: "protocol", title: "Netid", format: showPlain},
 			{field: "state", title: "State", format: showPlain},
-			{field: "receive_queue_bytes", title: "Recv-Q", right: true, format: showPlain},
-			{field: "send_queue_bytes", title: "Send-Q", right: true, format: showPlain},
+			{field: "receive_queue_bytes", title: "Recv-Q", right: true, format: showReceiveQueue},
+			{field: "send_queue_bytes", title: "Send-Q", right: true, format: showSendQueue},
 			{field: "local", title: "Local Address:Port", format: showLocal},
 			{field: "remote", title: "Peer Address:Port", format: showRemote},
 			{field: "processes", title: "Process", format: showOwners},

@@ -114,7 +114,7 @@ func TestUsersAsWho(t *testing.T) {
 		if err := os.WriteFile("/run/utmp", file, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		compare(t, answerOf(t, dtc.StatusUsers, Options{}), run(t, "LC_ALL=C", "who"))
+		compare(t, answerOf(t, dtc.StatusUsers, Options{}), run(t, "LC_ALL=C.UTF-8", "who"))
 	}
 	same()
 	same(utmpRecord(2, "~", "reboot", "6.1.0", 1_790_000_000))

@@ -23,6 +23,7 @@ type Document struct {
 	next    int    // the first host whose answer is not written yet
 	written int    // answers
 	failed  error
+	closed  bool
 }
 
 // section is what one host answered so far.
@@ -73,9 +74,20 @@ func (d *Document) Add(i int, part *dtc.Report) error {
 		s.answer, s.done = nil, true
 	}
 	if d.failed == nil && s.done {
+		s.rest()
 		d.failed = d.flush(i)
 	}
 	return d.failed
+}
+
+// rest lets go of what is of no use once the answer is whole: it may wait for
+// those of thousands of hosts.
+func (s *section) rest() {
+	if a, ok := s.answer.(laterAnswer); ok {
+		a.rest()
+	} else {
+		s.answer = nil
+	}
 }
 
 func (d *Document) isJSON() bool {
@@ -194,7 +206,8 @@ func (d *Document) title(b []byte, i int) []byte {
 // Close ends the output and lets go of what was kept. The writer stays open.
 func (d *Document) Close() error {
 	defer d.store.Close()
-	if d.failed == nil {
+	if d.failed == nil && !d.closed {
+		d.closed = true
 		d.failed = d.finish()
 	}
 	return d.failed

@@ -283,6 +283,42 @@ func FuzzJSON(f *testing.F) {
 	})
 }
 
+// However a host cuts its answer into parts, it spoils no other's.
+func TestJSONOfOddParts(t *testing.T) {
+	nan := math.NaN()
+	empty := dtc.CPUPercent{User: nan, Nice: nan, System: nan, IOWait: nan, IRQ: nan, SoftIRQ: nan, Steal: nan, Guest: nan, GuestNice: nan, Idle: nan}
+	for _, percent := range [][]dtc.CPUPercent{nil, {empty}, {empty, {CPU: "0"}, empty}} {
+		var b bytes.Buffer
+		d := NewDocument(&b, dtc.StatusCPU, 1, Options{Format: FormatJSON})
+		for _, partial := range []bool{true, true, false} {
+			if err := d.Add(0, &dtc.Report{CPU: &dtc.CPU{Percent: percent}, Partial: partial}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := d.Close(); err != nil || !json.Valid(b.Bytes()) {
+			t.Errorf("%v: %s", err, b.String())
+		}
+	}
+}
+
+// Close ends the output once.
+func TestDocumentIsClosedOnce(t *testing.T) {
+	for _, opt := range []Options{{Format: FormatJSON}, {Format: FormatCSV}, {Flat: true}} {
+		var b bytes.Buffer
+		d := NewDocument(&b, dtc.StatusMemory, 1, opt)
+		if err := d.Add(0, memoryReport("h", "a")); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+		want := b.String()
+		if err := d.Close(); err != nil || b.String() != want {
+			t.Errorf("%+v: %v, %q", opt, err, b.String())
+		}
+	}
+}
+
 // A writer's error reaches the caller.
 func TestDocumentWriteError(t *testing.T) {
 	broken := errors.New("broken")

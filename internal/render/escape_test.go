@@ -132,6 +132,7 @@ func TestEscapingWriter(t *testing.T) {
 func TestWidths(t *testing.T) {
 	for s, want := range map[string]int{
 		"": 0, "abc": 3, "中文": 4, "e\u0301": 1, "👍": 2, "é": 1, "ｱ": 1, "Ａ": 2, "한": 2, "\u200b": 0,
+		"か\u3099": 2, "\u2060x\u2064": 1, "ᄒ\ud7b0": 2, "\U000e0041": 0, "\u0600": 1,
 	} {
 		if got := cellWidth([]byte(s)); got != want {
 			t.Errorf("cellWidth(%q) = %d, want %d", s, got, want)

@@ -15,10 +15,7 @@ func showPlain(b []byte, v *value, c *cellContext) []byte {
 	case kindText:
 		return appendEscaped(b, v.text, c.escape)
 	case kindInteger:
-		if v.integer < 0 {
-			return b
-		}
-		return strconv.AppendInt(b, v.integer, 10)
+		return appendFigure(b, v.integer)
 	case kindNumber:
 		return appendFixed(b, v.number, 0)
 	case kindTime:
@@ -114,6 +111,23 @@ func appendBlocksHuman(b []byte, bytes int64) []byte {
 }
 
 func showUse(b []byte, v *value, _ *cellContext) []byte { return appendUse(b, v.number) }
+
+// showReceiveQueue and showSendQueue append the figure that ss has in one column,
+// whatever it counts.
+func showReceiveQueue(b []byte, _ *value, c *cellContext) []byte {
+	return appendFigure(b, c.item.(*dtc.Socket).ReceiveQueue)
+}
+
+func showSendQueue(b []byte, _ *value, c *cellContext) []byte {
+	return appendFigure(b, c.item.(*dtc.Socket).SendQueue)
+}
+
+func appendFigure(b []byte, n int64) []byte {
+	if n < 0 {
+		return b
+	}
+	return strconv.AppendInt(b, n, 10)
+}
 
 func showLocal(b []byte, _ *value, c *cellContext) []byte {
 	s := c.item.(*dtc.Socket)

@@ -113,7 +113,7 @@ func (a *jsonAnswer) percentages(percent []dtc.CPUPercent) {
 		a.percent.fields(&percent[i], o)
 		o.b = append(o.b, '}')
 	}
-	o.b = append(o.b, ']')
+	o.b, o.more = append(o.b, ']'), true
 }
 
 // jsonObject appends the members of an object.

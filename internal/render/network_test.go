@@ -109,3 +109,13 @@ func TestManyOwners(t *testing.T) {
 		t.Errorf("a line without owners has %d bytes", len(lines[2]))
 	}
 }
+
+// A cell that is too long is not cut in the middle of a character.
+func TestSocketsCutWhole(t *testing.T) {
+	for i := range 3 {
+		address := strings.Repeat("x", i) + strings.Repeat("漢", ssCellMost)
+		for _, opt := range []Options{{}, {Flat: true, Columns: 80}} {
+			checkSafe(t, text(t, &dtc.Report{Status: dtc.StatusSockets, Sockets: []dtc.Socket{{LocalAddress: address}}}, opt))
+		}
+	}
+}

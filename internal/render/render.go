@@ -75,9 +75,10 @@ type answer interface {
 
 // A laterAnswer is one that can be long, and whose text depends on all of it:
 // append renders parts in a form of its own, and finish makes the text of it
-// when all is there.
+// when all is there. Between them rest lets go of the memory of append.
 type laterAnswer interface {
 	answer
+	rest()
 	finish(out *sink, kept io.Reader) error
 }
 

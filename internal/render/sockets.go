@@ -4,6 +4,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"dtc"
 )
@@ -106,7 +107,13 @@ func (a *ssAnswer) row(b []byte, s *dtc.Socket) []byte {
 
 // end closes the current cell: it cuts and counts it as ss does.
 func (a *ssAnswer) end(column int) {
-	length := min(len(a.out.cell), ssCellMost)
+	length := len(a.out.cell)
+	if length > ssCellMost {
+		length = ssCellMost
+		for length > 0 && !utf8.RuneStart(a.out.cell[length]) { // unlike ss, which halves characters
+			length--
+		}
+	}
 	a.out.cell = a.out.cell[:length]
 	a.out.end()
 	a.width[column] = max(a.width[column], min(length, widestColumn))
@@ -201,9 +208,13 @@ func (a *ssAnswer) fit() {
 	a.chunks, a.filled = 0, 0
 }
 
+func (a *ssAnswer) rest() { a.out = rowWriter{} }
+
 // finish writes all rows.
 func (a *ssAnswer) finish(out *sink, kept io.Reader) error {
-	a.fit()
+	if n := len(a.fits); n == 0 || a.fits[n-1].end < a.rows {
+		a.fit()
+	}
 	row, fit := 0, 0
 	if a.headless {
 		row = 1

@@ -23,6 +23,7 @@ type store struct {
 	used  int    // bytes in memory
 	file  *os.File
 	end   int64  // of what stands in the file
+	dead  int64  // bytes of that which are of no use any more
 	buf   []byte // for what is read of the file; made when it is needed
 }
 
@@ -61,7 +62,7 @@ func (s *store) Close() {
 		s.file.Close()
 		s.file = nil
 	}
-	s.used, s.end, s.buf = 0, 0, nil
+	s.used, s.end, s.dead, s.buf = 0, 0, 0, nil
 }
 
 // spool is a run of bytes that is written once, from beginning to end, and
@@ -118,11 +119,13 @@ func (s *spool) hold(p []byte) {
 }
 
 // release gives the memory back. The spool is empty then; what it had in the
-// file stays there until the store is closed.
+// file stays there until the store is closed, or tidied up.
 func (s *spool) release() {
 	for _, p := range s.pieces {
 		if p.memory != nil {
 			s.store.used -= cap(p.memory) + pieceCost
+		} else {
+			s.store.dead += p.size
 		}
 	}
 	s.pieces = nil

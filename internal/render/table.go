@@ -71,6 +71,8 @@ func (a *tableAnswer) appendRow(b []byte, it item) []byte {
 	return a.out.endRow(b)
 }
 
+func (a *tableAnswer) rest() { a.rec, a.out, a.cell.item = nil, rowWriter{}, nil }
+
 // widen makes room for what another table has.
 func (a *tableAnswer) widen(other *tableAnswer) {
 	for i, w := range other.widths {

@@ -6,6 +6,10 @@ import (
 	"dtc"
 )
 
+// whoTime is how who prints a time in every locale but C and POSIX: with the
+// year, without which a login of last November looks like one of this.
+const whoTime = "2006-01-02 15:04"
+
 // whoAnswer renders as `who`.
 type whoAnswer struct{ escape escape }
 
@@ -30,9 +34,9 @@ func (a *whoAnswer) row(b []byte, u *dtc.User, now time.Time) []byte {
 	b = appendSpaces(b, lineWidth-(len(b)-start))
 	b = append(b, ' ')
 	if known(u.LoginAt) {
-		b = onHost(u.LoginAt, now).AppendFormat(b, "Jan _2 15:04")
+		b = onHost(u.LoginAt, now).AppendFormat(b, whoTime)
 	} else {
-		b = append(appendSpaces(b, len("Jan _2 15:04")-len(absent)), absent...)
+		b = append(appendSpaces(b, len(whoTime)-len(absent)), absent...)
 	}
 	if u.From != "" {
 		b = appendEscaped(append(b, " ("...), u.From, a.escape)

@@ -12,12 +12,13 @@ func runeWidth(r rune) int {
 	switch {
 	case r < 0x300:
 		return 1
+	case r >= 0x200b && r <= 0x200d, r == 0x180e, r >= 0x2060 && r <= 0x2064, r == 0xfeff, // spaces of no width, joiners, signs that are not seen
+		r >= 0xfff9 && r <= 0xfffb, r >= 0xe0000 && r <= 0xe007f, // marks of annotations, and of what language a text is
+		r >= 0x1160 && r <= 0x11ff, r >= 0xd7b0 && r <= 0xd7fb, // Hangul vowels and finals
+		unicode.In(r, unicode.Mn, unicode.Me): // some of them are in wide too
+		return 0
 	case unicode.Is(wide, r):
 		return 2
-	case r == 0x200b || r == 0x200c || r == 0x200d || r == 0xfeff, // zero width space and joiners
-		r >= 0x1160 && r <= 0x11ff, // Hangul vowels and finals
-		unicode.In(r, unicode.Mn, unicode.Me):
-		return 0
 	default:
 		return 1
 	}

@@ -48,7 +48,7 @@ func (c *Collector) Run(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		// An error shows when somebody asks.
-		_, _ = c.sampleCPU(ctx)
+		_ = c.readings.within(ctx, dtc.StatusCPU, func() { _, _ = c.sampleCPU(ctx) })
 		select {
 		case <-ctx.Done():
 			return nil

@@ -29,6 +29,7 @@ type mountedFS struct {
 
 // mountAnswer is what the kernel says of a mount point.
 type mountAnswer struct {
+	source  string    // what df calls it
 	device  [2]uint32 // of what stands there now
 	statErr error
 	fs      unix.Statfs_t
@@ -63,31 +64,45 @@ func (c *Collector) disks(ctx context.Context) ([]dtc.Disk, []string, error) {
 		case !m.isWanted():
 		case a == nil:
 			notes.addf("%s: the %s file system of %s does not answer", m.dir, m.kind, m.source)
-			disks = append(disks, unknownDisk(m.dir, m.kind, c.host.diskName(m.source)))
+			disks = append(disks, unknownDisk(m.dir, m.kind, m.source))
 		case errors.Is(a.fsErr, fs.ErrNotExist): // another mount hides it
 		case a.fsErr != nil:
 			notes.addf("%s: %v", m.dir, a.fsErr)
 		case a.fs.Blocks > 0:
-			disks = append(disks, diskOf(unknownDisk(m.dir, m.kind, c.host.diskName(m.source)), &a.fs))
+			disks = append(disks, diskOf(unknownDisk(m.dir, m.kind, a.source), &a.fs))
 		}
 	}
 	return disks, notes, nil
 }
 
-// askMounts asks the kernel about the mounts that df may show.
+// askMounts asks the kernel about the mounts that df may show. However many file
+// servers are dead, the machine's own disks are asked: they are counted apart.
 func (h *host) askMounts(ctx context.Context, mounts []mountedFS) error {
-	var asked []*mountedFS
-	var names []string
+	var own, remote []*mountedFS
 	for i := range mounts {
-		if m := &mounts[i]; m.isWanted() {
-			asked, names = append(asked, m), append(names, m.name())
+		switch m := &mounts[i]; {
+		case !m.isWanted():
+		case isRemote(m.kind):
+			remote = append(remote, m)
+		default:
+			own = append(own, m)
 		}
 	}
-	answers, err := askFileSystems(ctx, &h.disks, names, func(i int) mountAnswer {
-		return askMount(h.path(asked[i].dir))
-	})
+	if err := h.ask(ctx, &h.disks, own); err != nil {
+		return err
+	}
+	return h.ask(ctx, &h.servers, remote)
+}
+
+// ask sets the answers of mounts.
+func (h *host) ask(ctx context.Context, of *fileSystems, mounts []*mountedFS) error {
+	names := make([]string, len(mounts))
+	for i, m := range mounts {
+		names[i] = m.name()
+	}
+	answers, err := askFileSystems(ctx, of, names, func(i int) mountAnswer { return h.askMount(mounts[i]) })
 	for i, a := range answers {
-		asked[i].answer = &a
+		mounts[i].answer = &a
 	}
 	return err
 }
@@ -148,8 +163,9 @@ func (m *mountedFS) isRemote() bool {
 
 // askMount asks what stands at a mount point, and what room it has. It may
 // never return.
-func askMount(dir string) mountAnswer {
-	var a mountAnswer
+func (h *host) askMount(m *mountedFS) mountAnswer {
+	dir := h.path(m.dir)
+	a := mountAnswer{source: h.diskName(m.source)}
 	var st unix.Stat_t
 	if a.statErr = unix.Stat(dir, &st); a.statErr == nil {
 		a.device = [2]uint32{unix.Major(st.Dev), unix.Minor(st.Dev)}
@@ -205,7 +221,8 @@ func isBetter(m, than *mountedFS) bool {
 }
 
 // diskName is what df calls a device. One with a name that ends in a UUID is a
-// link to a shorter name.
+// link to a shorter name. It may never return: who may mount a file system of
+// FUSE gives it the name, which may lead anywhere.
 func (h *host) diskName(source string) string {
 	const uuid = 36
 	if len(source) <= uuid || !strings.HasPrefix(source, "/dev/") ||

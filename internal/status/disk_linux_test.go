@@ -302,18 +302,67 @@ func TestDeadDisk(t *testing.T) {
 		if len(r.Notes) != 1 || r.Notes[0] != note {
 			t.Errorf("notes %q, want %q", r.Notes, note)
 		}
-		if late, stuck := c.host.disks.questions(); late != 1 || stuck != 1 {
+		if late, stuck := c.host.servers.questions(); late != 1 || stuck != 1 {
 			t.Errorf("%d questions are late, %d stuck", late, stuck)
 		}
 	}
 	dead.serve()
 	eventually(t, "the server to come back", func() bool {
-		late, _ := c.host.disks.questions()
+		late, _ := c.host.servers.questions()
 		return late == 0
 	})
 	agreeWithDF(t)
 	if r := list(t, c, dtc.StatusDisk); len(r.Notes) != 0 {
 		t.Errorf("notes %q", r.Notes)
+	}
+}
+
+// TestManyDeadServers has more dead servers than are waited for at a time, in
+// one answer after the other: the machine's own disks are told all the same.
+func TestManyDeadServers(t *testing.T) {
+	if !inOwnMounts(t) {
+		return
+	}
+	base := t.TempDir()
+	for i := range maxLate + 1 {
+		mountFUSE(t, fmt.Sprintf("server:/%d", i), "fuse.sshfs", folder(t, base, fmt.Sprint(i)), "")
+	}
+	mount(t, "own", folder(t, base, "own"), "tmpfs", "size=1M")
+	c := New(Options{})
+	for range 2 {
+		r := list(t, c, dtc.StatusDisk)
+		if d := r.Disk[len(r.Disk)-1]; d.Filesystem != "own" || d.TotalBytes != 1<<20 {
+			t.Errorf("got %+v", d)
+		}
+	}
+	if late, _ := c.host.servers.questions(); late != maxLate {
+		t.Errorf("%d questions are late", late)
+	}
+}
+
+// TestDiskWithAnyName has a file system whose owner gave it a name that leads to
+// a server which does not answer.
+func TestDiskWithAnyName(t *testing.T) {
+	if !inOwnMounts(t) {
+		return
+	}
+	base := t.TempDir()
+	dead := mountFUSE(t, "server:/export", "fuse", folder(t, base, "dead"), "")
+	mount(t, "shm", "/dev/shm", "tmpfs", "size=1M")
+	if err := os.Symlink(dead.dir, "/dev/shm/link"); err != nil {
+		t.Fatal(err)
+	}
+	const name = "/dev/shm/link/828fc648-9f30-43d8-a0b1-f7196a2edb66"
+	named := mountFUSE(t, name, "fuse", folder(t, base, "named"), "")
+	named.say(fuseStatfs{Blocks: 1, FragmentSize: 1}, 0)
+	named.serve()
+	giveUp := time.AfterFunc(time.Minute, func() { _ = dead.dev.Close() })
+	notes := list(t, New(Options{}), dtc.StatusDisk).Notes
+	if !giveUp.Stop() {
+		t.Error("the answer waited for the dead server")
+	}
+	if len(notes) != 2 || !strings.Contains(notes[1], name) {
+		t.Errorf("notes %q", notes)
 	}
 }
 

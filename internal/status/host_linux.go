@@ -16,7 +16,8 @@ type host struct {
 	users *users
 	stuck stuckProcesses
 	cores coresCache
-	disks fileSystems
+
+	disks, servers fileSystems // of this machine, and those that ask someone else
 
 	lists        sync.Pool // of *pidList
 	processParts partPool[dtc.Process]
@@ -49,6 +50,15 @@ func (h *host) pids() ([]int, error) {
 	pids, err := l.in.PIDs(l.pids[:0])
 	l.pids = nil
 	return pids, err
+}
+
+// hiddenNote says that there are processes that are not listed, "" if there are
+// none: the first one is always there. See hidepid in proc(5).
+func (h *host) hiddenNote() string {
+	if h.has("proc/1") || !h.has("proc/self/stat") {
+		return ""
+	}
+	return "the processes of other users are hidden from the agent: run it as root, or in the group that proc's option gid= names"
 }
 
 // putPIDs takes back what pids gave.

@@ -14,11 +14,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// helperEnv makes this program one of the processes that the tests look at.
-const helperEnv = "DTC_STATUS_HELPER"
+// helperEnv makes this program one of the processes that the tests look at, and
+// folderEnv is the folder that it changes to.
+const (
+	helperEnv = "DTC_STATUS_HELPER"
+	folderEnv = "DTC_STATUS_FOLDER"
+)
 
 func TestMain(m *testing.M) {
+	// No test gets the first thread then: one that enters a network of its own
+	// would take /proc/net with it, which is that thread's, for all tests after.
+	runtime.LockOSThread()
 	var open *opener
+	if dir := os.Getenv(folderEnv); dir != "" {
+		if err := os.Chdir(dir); err != nil {
+			os.Exit(1)
+		}
+	}
 	switch os.Getenv(helperEnv) {
 	case "":
 		os.Exit(m.Run())
@@ -77,6 +89,11 @@ func helper(tb testing.TB, kind string, change func(*exec.Cmd)) int {
 	}
 	if change != nil {
 		change(cmd)
+	}
+	// Until the new process executes, it holds up our scheduler: it must not wait
+	// for a file system then that we serve.
+	if cmd.Dir != "" {
+		cmd.Env, cmd.Dir = append(cmd.Env, folderEnv+"="+cmd.Dir), ""
 	}
 	start(tb, cmd)
 	if _, err := out.Read(make([]byte, 16)); err != nil {

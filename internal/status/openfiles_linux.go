@@ -12,6 +12,9 @@ import (
 	"dtc/internal/proc"
 )
 
+// fileBlock is how many processes a sweeper takes at a time.
+const fileBlock = 8
+
 // openFiles answers what lsof -n -P -K i prints, field by field. See lsof(8).
 func (c *Collector) openFiles(ctx context.Context, sel *selector, r *dtc.Report, emit func(*dtc.Report) error) error {
 	pids, err := c.host.pids()
@@ -22,7 +25,8 @@ func (c *Collector) openFiles(ctx context.Context, sel *selector, r *dtc.Report,
 	tables := newFileTables(c.host)
 	s := sweep[dtc.OpenFile]{
 		fs: c.host.proc, sel: sel, stuck: &c.host.stuck, stall: stallTime, parts: &c.host.fileParts, side: sideBySide(),
-		open: func() reader[dtc.OpenFile] { return newFileReader(tables, c.host.users.load()) },
+		open:  func() reader[dtc.OpenFile] { return newFileReader(tables, c.host.users.load()) },
+		block: fileBlock,
 	}
 	return s.run(ctx, sel.pids(pids), func(part []dtc.OpenFile, last bool, notes []string) error {
 		if last {

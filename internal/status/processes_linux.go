@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -18,10 +19,7 @@ const maxCommand = 128<<10 - 1
 
 // processes answers what ps aux prints, field by field. See ps(1).
 func (c *Collector) processes(ctx context.Context, sel *selector, r *dtc.Report, emit func(*dtc.Report) error) error {
-	memory, err := c.host.memoryBytes()
-	if err != nil {
-		return err
-	}
+	memory, missing := c.memoryBytes(ctx)
 	r.PIDWidth = c.host.pidWidth()
 	since := proc.SinceBoot()
 	return c.processesAt(ctx, sel, processNow{
@@ -29,9 +27,31 @@ func (c *Collector) processes(ctx context.Context, sel *selector, r *dtc.Report,
 		ticks:  proc.DurationToTicks(since),
 		memory: memory,
 	}, func(part []dtc.Process, last bool, notes []string) error {
+		if last && missing != nil {
+			notes = append(notes, fmt.Sprintf("shares of the memory are missing: %v", missing))
+		}
+		if hidden := c.host.hiddenNote(); last && hidden != "" {
+			notes = append(notes, hidden)
+		}
 		r.Process, r.Partial, r.Notes = part, !last, notes
 		return emit(r)
 	})
+}
+
+// memoryBytes is how much memory the machine has, [dtc.AbsentFloat] with the
+// reason if that cannot be told soon.
+func (c *Collector) memoryBytes(ctx context.Context) (bytes float64, missing error) {
+	ctx, cancel := context.WithTimeout(ctx, timeFor(ctx, stallTime))
+	defer cancel()
+	var total float64
+	var err error
+	if late := c.readings.within(ctx, dtc.StatusProcess, func() { total, err = c.host.memoryBytes() }); late != nil {
+		return dtc.AbsentFloat(), late
+	}
+	if err != nil {
+		return dtc.AbsentFloat(), err
+	}
+	return total, nil
 }
 
 func (c *Collector) processesAt(ctx context.Context, sel *selector, now processNow, deliver func([]dtc.Process, bool, []string) error) error {
@@ -40,6 +60,9 @@ func (c *Collector) processesAt(ctx context.Context, sel *selector, now processN
 		return err
 	}
 	defer c.host.putPIDs(pids)
+	if len(pids) == 0 { // we are one ourselves
+		return fmt.Errorf("list the processes: there are none in %s: is proc mounted there?", c.host.proc)
+	}
 	drivers := c.host.ttyDrivers()
 	s := sweep[dtc.Process]{
 		fs: c.host.proc, sel: sel, stuck: &c.host.stuck, stall: stallTime, parts: &c.host.processParts, side: sideBySide(),

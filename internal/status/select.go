@@ -1,7 +1,9 @@
 package status
 
 import (
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
 
@@ -56,13 +58,38 @@ func (c *Collector) newSelector(q *dtc.Query) (*selector, error) {
 // pathMatcher returns what tells whether a path fits a glob, in which "**" is
 // any number of folders. Without a wildcard it is that path alone.
 func pathMatcher(glob string) func(string) bool {
+	pattern := plainBraces(glob)
 	return func(path string) bool {
 		if path == glob {
 			return true
 		}
-		ok, err := doublestar.PathMatch(glob, path)
+		ok, err := doublestar.PathMatch(pattern, path)
 		return ok && err == nil
 	}
+}
+
+// plainBraces makes of braces the characters that they are in [path.Match]. For
+// doublestar they are alternatives, many of which would take it for ever.
+func plainBraces(glob string) string {
+	var b strings.Builder
+	class := false // of characters, in which a brace is one already
+	for i := 0; i < len(glob); i++ {
+		c := glob[i]
+		switch {
+		case c == '\\' && filepath.Separator != c && i+1 < len(glob): // the next one is itself
+			i++
+			b.WriteByte(c)
+			b.WriteByte(glob[i])
+			continue
+		case !class && (c == '{' || c == '}'):
+			b.WriteString("[" + string(c) + "]")
+			continue
+		case c == '[', c == ']':
+			class = c == '['
+		}
+		b.WriteByte(c)
+	}
+	return b.String()
 }
 
 // matchers are alternatives.

@@ -41,6 +41,26 @@ func cmpInt(a, b int) int {
 	}
 }
 
+func TestPathMatcher(t *testing.T) {
+	for _, tt := range []struct {
+		glob, path string
+		want       bool
+	}{
+		{"/srv/{x}/*", "/srv/{x}/a", true},
+		{"/srv/{a,b}", "/srv/a", false},
+		{"/srv/{a,b}*", "/srv/{a,b}c", true},
+		{"/srv/{a*", "/srv/{ab", true},
+		{"/srv/[{a]*", "/srv/{b", true},
+		{"/srv/[{a]*", "/srv/b", false},
+		{"/**/}", "/a/b/}", true},
+		{strings.Repeat("{a,a}", 800) + "*", strings.Repeat("a", 800), false}, // and soon
+	} {
+		if got := pathMatcher(tt.glob)(tt.path); got != tt.want {
+			t.Errorf("%.30s fits %.30s: %t", tt.glob, tt.path, got)
+		}
+	}
+}
+
 // choose has a selection made of a report that comes in parts, and returns what
 // came through.
 func choose(tb testing.TB, s dtc.Selection, parts ...*dtc.Report) (got []*dtc.Report, err error) {

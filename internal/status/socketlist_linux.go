@@ -11,14 +11,22 @@ import (
 	"dtc/internal/proc"
 )
 
-// checkEvery is after how many sockets it is looked whether the answer is still
-// wanted.
-const checkEvery = 1024
+const (
+	// checkEvery is after how many sockets it is looked whether the answer is
+	// still wanted.
+	checkEvery = 1024
+
+	// maxSockets is how many sockets an answer has, maxOwned how many descriptors
+	// of processes that have them open: any user can make millions of both, and
+	// would fill our memory.
+	maxSockets = 1 << 20
+	maxOwned   = 1 << 20
+)
 
 // sockets answers what ss -tunap prints, of the agent's own network namespace.
 func (c *Collector) sockets(ctx context.Context, sel *selector) ([]dtc.Socket, []string, error) {
 	l := socketLister{
-		fs: c.host.proc, sel: sel, users: c.host.users.load(),
+		fs: c.host.proc, sel: sel, users: c.host.users.load(), most: maxSockets,
 		addresses: make(map[endpoint]string), links: make(map[uint32]string),
 	}
 	var list socketItems
@@ -32,7 +40,10 @@ func (c *Collector) sockets(ctx context.Context, sel *selector) ([]dtc.Socket, [
 			return nil, nil, fmt.Errorf("list the sockets of %s: %w", protocol, err)
 		}
 	}
-	more, err := list.findOwners(ctx, c.host)
+	if l.untold > 0 {
+		notes = append(notes, fmt.Sprintf("of %d sockets only %d are told: ask for some with --port or --user", len(list.items)+l.untold, len(list.items)))
+	}
+	more, err := list.findOwners(ctx, c.host, maxOwned)
 	return list.items, append(notes, more...), err
 }
 
@@ -54,6 +65,9 @@ type socketLister struct {
 	sel   *selector
 	users *userNames
 
+	most   int // items that there may be
+	untold int // beyond them
+
 	addresses map[endpoint]string // made so far: many sockets share an end
 	links     map[uint32]string   // names of interfaces by their numbers
 }
@@ -71,11 +85,12 @@ const maxAddresses = 1 << 14
 // list appends the wanted sockets of a protocol: those of IPv4, and then those
 // of IPv6, as ss does.
 func (l *socketLister) list(ctx context.Context, protocol proc.Protocol, into *socketItems) error {
-	before, told := len(into.items), 0
+	before, told, untold := len(into.items), 0, 0
 	var six socketItems
 	start := func() {
 		into.cut(before)
 		six.cut(0)
+		untold = 0
 	}
 	err := l.fs.EachSocket(protocol, start, func(s *proc.NetSocket) error {
 		if told++; told%checkEvery == 0 && ctx.Err() != nil {
@@ -83,6 +98,8 @@ func (l *socketLister) list(ctx context.Context, protocol proc.Protocol, into *s
 		}
 		switch item, ok := l.item(s); {
 		case !ok:
+		case len(into.items)+len(six.items) >= l.most:
+			untold++
 		case s.IPv6:
 			six.add(item, s.Inode)
 		default:
@@ -91,6 +108,7 @@ func (l *socketLister) list(ctx context.Context, protocol proc.Protocol, into *s
 		return nil
 	})
 	into.items, into.inodes = append(into.items, six.items...), append(into.inodes, six.inodes...)
+	l.untold += untold
 	return err
 }
 

@@ -7,13 +7,20 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"dtc"
 	"dtc/internal/proc"
 )
 
-// walkBlock is how many processes one of the walks side by side takes at a time.
-const walkBlock = 16
+const (
+	// walkBlock is how many processes one of the walks side by side takes at a
+	// time.
+	walkBlock = 16
+
+	// longestSearch is how long the search for the owners may take.
+	longestSearch = time.Minute
+)
 
 // ownerSearch looks for the processes that have sockets open.
 type ownerSearch struct {
@@ -21,6 +28,8 @@ type ownerSearch struct {
 	pids   []int
 	inodes []inodeItem  // of the wanted sockets, ascending
 	next   atomic.Int64 // index of the process that nobody has taken yet
+	until  time.Time    // it must end
+	most   int          // that one of the walks may find
 }
 
 // inodeItem says which item an inode is of.
@@ -30,9 +39,9 @@ type inodeItem struct {
 }
 
 // findOwners walks over the descriptors of all processes and gives the items
-// their owners. The notes say whose could not be read.
-func (s *socketItems) findOwners(ctx context.Context, h *host) (notes []string, err error) {
-	search := ownerSearch{fs: h.proc}
+// their owners, at most so many. The notes say which are missing.
+func (s *socketItems) findOwners(ctx context.Context, h *host, most int) (notes []string, err error) {
+	search := ownerSearch{fs: h.proc, until: time.Now().Add(timeFor(ctx, longestSearch)), most: most / sideBySide()}
 	for i, inode := range s.inodes {
 		if inode != 0 {
 			search.inodes = append(search.inodes, inodeItem{inode, int32(i)})
@@ -53,22 +62,17 @@ func (s *socketItems) findOwners(ctx context.Context, h *host) (notes []string, 
 		wg.Go(func() { walks[i].err = walks[i].run(ctx) })
 	}
 	wg.Wait()
-	var found []ownership
-	var refused int
-	var reason error
+	var all ownerWalk
 	for i := range walks {
-		w := &walks[i]
-		if w.err != nil {
-			return nil, w.err
+		if err := walks[i].err; err != nil {
+			return nil, err
 		}
-		found = append(found, w.found...)
-		if w.refused > 0 {
-			refused, reason = refused+w.refused, w.reason
-		}
+		all.add(&walks[i])
 	}
-	s.setOwners(found)
-	if refused > 0 {
-		notes = append(notes, fmt.Sprintf("the descriptors of %d processes could not be read, so that owners may be missing: %v", refused, reason))
+	s.setOwners(all.found)
+	notes = all.notes()
+	if hidden := h.hiddenNote(); hidden != "" {
+		notes = append(notes, hidden)
 	}
 	return notes, nil
 }
@@ -96,7 +100,32 @@ type ownerWalk struct {
 	found   []ownership
 	refused int   // processes that could not be read
 	reason  error // of the last of them
+	untold  int   // descriptors beyond those that may be found
+	late    int   // processes that there was no time for
 	err     error
+}
+
+// add adds what another walk found.
+func (w *ownerWalk) add(other *ownerWalk) {
+	w.found = append(w.found, other.found...)
+	w.refused, w.untold, w.late = w.refused+other.refused, w.untold+other.untold, w.late+other.late
+	if other.reason != nil {
+		w.reason = other.reason
+	}
+}
+
+// notes say why owners may be missing.
+func (w *ownerWalk) notes() (notes []string) {
+	if w.refused > 0 {
+		notes = append(notes, fmt.Sprintf("the descriptors of %d processes could not be read, so that owners may be missing: %v", w.refused, w.reason))
+	}
+	if w.late > 0 {
+		notes = append(notes, fmt.Sprintf("there was no time for the descriptors of %d processes, so that owners may be missing", w.late))
+	}
+	if w.untold > 0 {
+		notes = append(notes, fmt.Sprintf("sockets are open at more places than can be told: %d owners are missing", w.untold))
+	}
+	return notes
 }
 
 // run walks over the processes that nobody else has taken.
@@ -116,6 +145,10 @@ func (w *ownerWalk) run(ctx context.Context) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
+			if time.Now().After(w.search.until) {
+				w.late++
+				continue
+			}
 			w.process(walk, pid)
 		}
 	}
@@ -129,6 +162,10 @@ func (w *ownerWalk) process(walk *proc.SocketWalk, pid int) {
 		}
 		at, _ := w.search.find(f.Inode)
 		for ; at < len(w.search.inodes) && w.search.inodes[at].inode == f.Inode; at++ {
+			if len(w.found) >= w.search.most {
+				w.untold++
+				continue
+			}
 			w.found = append(w.found, ownership{owner, w.search.inodes[at].item, int32(f.FD)})
 		}
 	})

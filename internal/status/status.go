@@ -30,6 +30,8 @@ type Options struct {
 type Collector struct {
 	host *host // what only this system has
 	cpu  cpuHistory
+
+	readings readings
 }
 
 // New returns a collector. For answers about cpu that come at once, [Collector.Run]
@@ -64,13 +66,38 @@ func (c *Collector) Get(ctx context.Context, q dtc.Query, emit func(*dtc.Report)
 
 // answer emits all that sel, which knows processes and sockets only, does not
 // keep from being read.
-func (c *Collector) answer(ctx context.Context, status dtc.Status, sel *selector, emit func(*dtc.Report) error) (err error) {
+func (c *Collector) answer(ctx context.Context, status dtc.Status, sel *selector, emit func(*dtc.Report) error) error {
 	r := &dtc.Report{CollectedAt: time.Now(), Status: status}
-	switch status {
-	case dtc.StatusProcess:
+	if status == dtc.StatusProcess {
 		return c.processes(ctx, sel, r, emit)
-	case dtc.StatusOpenFiles:
+	}
+	if status == dtc.StatusOpenFiles {
 		return c.openFiles(ctx, sel, r, emit)
+	}
+	if err := c.readWhole(ctx, sel, r); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return emit(r)
+}
+
+// readWhole is fill that ends with ctx.
+func (c *Collector) readWhole(ctx context.Context, sel *selector, r *dtc.Report) error {
+	if r.Status == dtc.StatusSockets || r.Status == dtc.StatusInterfaces {
+		return c.fill(ctx, sel, r) // the kernel itself answers, of the network that the caller is in
+	}
+	var failed error
+	if late := c.readings.within(ctx, r.Status, func() { failed = c.fill(ctx, sel, r) }); late != nil {
+		return late
+	}
+	return failed
+}
+
+// fill reads an answer that comes in one part.
+func (c *Collector) fill(ctx context.Context, sel *selector, r *dtc.Report) (err error) {
+	switch r.Status {
 	case dtc.StatusMemory:
 		r.Memory, err = c.memory(ctx)
 	case dtc.StatusCPU:
@@ -88,13 +115,10 @@ func (c *Collector) answer(ctx context.Context, status dtc.Status, sel *selector
 	case dtc.StatusServices:
 		r.Services, r.Notes, err = c.services(ctx)
 	default:
-		return &dtc.Error{Kind: dtc.KindInvalid, Err: fmt.Errorf("status %q: this agent does not know it", status)}
+		return &dtc.Error{Kind: dtc.KindInvalid, Err: fmt.Errorf("status %q: this agent does not know it; a newer one may", r.Status)}
 	}
 	if err != nil {
-		return fmt.Errorf("read %s: %w", status, err)
+		return fmt.Errorf("read %s: %w", r.Status, err)
 	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return emit(r)
+	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"dtc/internal/proc"
@@ -74,6 +75,11 @@ type sweep[T any] struct {
 	stall time.Duration
 	parts *partPool[T]
 	side  int // how many read side by side, 0 is one
+
+	// block is how many processes are taken at a time; 0: by the length of the
+	// list. With many items a process it must be small: whoever has filled a part
+	// waits until the blocks before its own have been delivered.
+	block int
 }
 
 // sideBySide returns how many sweepers an answer may have.
@@ -84,6 +90,7 @@ func sideBySide() int { return min(runtime.GOMAXPROCS(0), maxSide) }
 // during the call.
 func (s *sweep[T]) run(ctx context.Context, pids []int, deliver func(part []T, last bool, notes []string) error) error {
 	r := newRound(s, pids, deliver)
+	r.bold = boldTime(ctx) * time.Duration(max(s.side, 1))
 	for range min(max(s.side, 1), r.blocks) {
 		if err := r.start(block{}); err != nil {
 			r.abandon()
@@ -110,6 +117,15 @@ func (s *sweep[T]) run(ctx context.Context, pids []int, deliver func(part []T, l
 	return r.finish()
 }
 
+// boldTime is how long an answer may read what can block: half of the time that
+// there is.
+func boldTime(ctx context.Context) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		return time.Until(deadline) / 2
+	}
+	return math.MaxInt64 / maxSide
+}
+
 // block is a piece of the list of processes: those from index from to before
 // index to.
 type block struct{ number, from, to int }
@@ -123,6 +139,11 @@ type round[T any] struct {
 	blocks  int
 	deliver func(part []T, last bool, notes []string) error
 	full    chan message[T]
+
+	// bold is how long all sweepers together read what can block, spent how long
+	// they have read, in nanoseconds, waiting for the one that delivers not counted.
+	bold  time.Duration
+	spent atomic.Int64
 
 	mu   sync.Mutex // guards what follows
 	next int        // the first block that nobody has taken
@@ -145,8 +166,14 @@ func unreadableNote(pid int) string {
 	return fmt.Sprintf("process %d does not let itself be read: what is shown of it is not all", pid)
 }
 
+// hurriedNote says why an answer has less of some processes.
+const hurriedNote = "the processes took long to read: of some only that is shown which needs no waiting"
+
 func newRound[T any](s *sweep[T], pids []int, deliver func([]T, bool, []string) error) *round[T] {
 	size := min(max(len(pids)/(4*maxSide), minBlock), maxBlock)
+	if s.block > 0 {
+		size = s.block
+	}
 	return &round[T]{
 		sweep: s, pids: pids, deliver: deliver, full: make(chan message[T]),
 		size: size, blocks: (len(pids) + size - 1) / size,
@@ -283,6 +310,7 @@ func (r *round[T]) check(now time.Time) error {
 		r.running = slices.DeleteFunc(r.running, func(other *sweeper[T]) bool { return other == w })
 		r.said = append(append(r.said, w.said...), note{w.at, unreadableNote(r.pids[w.at])})
 		r.waiting = append(r.waiting, w.part)
+		r.spent.Add(int64(r.stall))
 		if err := r.start(rest); err != nil {
 			return err
 		}

@@ -387,3 +387,43 @@ func TestSweepAllocatesNothingEach(t *testing.T) {
 		t.Errorf("%d allocations for 1000 processes, %d for 5000", few, many)
 	}
 }
+
+// TestSweepWaitsForASlowStart has a sweeper that takes long before it has begun
+// with any process.
+func TestSweepWaitsForASlowStart(t *testing.T) {
+	fs, pids := fakeList(t, 3)
+	s := tellingSweep(fs, telling{items: func(int) int { return 1 }})
+	s.stall = 20 * time.Millisecond
+	open := s.open
+	s.open = func() reader[string] {
+		time.Sleep(4 * s.stall)
+		return open()
+	}
+	if items, notes := collectItems(t, &s, pids); len(items) != len(pids) || len(notes) != 1 {
+		t.Errorf("items %q, notes %q", items, notes)
+	}
+}
+
+// TestSweepHurries has processes that are slow on purpose, but not so slow that
+// they count as stuck: the answer must come before who asks gives up.
+func TestSweepHurries(t *testing.T) {
+	fs, pids := fakeList(t, 400)
+	var slow atomic.Int64
+	s := tellingSweep(fs, telling{items: func(int) int { return 1 }, wait: func(_ int, careful bool) {
+		if !careful {
+			slow.Add(1)
+			time.Sleep(50 * time.Millisecond)
+		}
+	}})
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	defer cancel()
+	var items int
+	var notes []string
+	err := s.run(ctx, pids, func(part []string, _ bool, more []string) error {
+		items, notes = items+len(part), append(notes, more...)
+		return nil
+	})
+	if err != nil || items != len(pids) || slow.Load() == 0 || !slices.Contains(notes, hurriedNote) {
+		t.Errorf("%d items, %d read slowly, notes %q, %v", items, slow.Load(), notes, err)
+	}
+}

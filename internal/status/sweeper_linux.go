@@ -22,7 +22,11 @@ type sweeper[T any] struct {
 	free   chan *part[T] // memory for the next part
 	quit   chan struct{} // closed when nobody takes parts any more
 	gone   chan struct{} // closed when the goroutine has ended
-	bytes  int           // of text in the part; the goroutine's own
+
+	// The goroutine's own.
+	bytes   int       // of text in the part
+	began   time.Time // to read, since it last waited
+	hurried bool      // it has said that it hurries
 
 	// Of the goroutine that delivers.
 	seen  uint64    // steps, when it last looked
@@ -32,7 +36,7 @@ type sweeper[T any] struct {
 	abandoned bool          // quit is closed; the goroutine changes nothing below any more
 	marked    bool          // stuck counts the goroutine
 	ended     bool          // the goroutine is past all that can block
-	resting   bool          // it waits for the one that delivers
+	resting   bool          // it reads no process: it begins, or waits for the one that delivers
 	steps     uint64        // counts what was done, to see that something is
 	part      *part[T]      // read and not yet handed over
 	block     block         // being read
@@ -46,7 +50,7 @@ type sweeper[T any] struct {
 func newSweeper[T any](r *round[T], p *target, first block) *sweeper[T] {
 	w := &sweeper[T]{
 		round: r, target: p, first: first,
-		free: make(chan *part[T], 1), quit: make(chan struct{}), gone: make(chan struct{}),
+		free: make(chan *part[T], 1), quit: make(chan struct{}), gone: make(chan struct{}), resting: true,
 	}
 	p.text = w.text
 	return w
@@ -111,6 +115,7 @@ func (w *sweeper[T]) nextBlock() bool {
 			return false
 		}
 	}
+	w.began = time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.block = b
@@ -137,6 +142,7 @@ func (w *sweeper[T]) readProcess(r reader[T], i int, put func(T)) bool {
 	}
 	id := dtc.ProcessID{PID: pid, Start: p.stat.StartTicks}
 	careful, hopeless := w.stuck.look(id)
+	careful = careful || w.hurries()
 	if hopeless {
 		w.note(i, unreadableNote(pid))
 		return true
@@ -147,6 +153,20 @@ func (w *sweeper[T]) readProcess(r reader[T], i int, put func(T)) bool {
 	p.careful = careful
 	if w.sel == nil || w.sel.wantsNamed(p) {
 		r.read(p, put)
+	}
+	return true
+}
+
+// hurries tells whether so much of the time has gone that what can block is not
+// read any more. Many processes that each let themselves be waited for, though
+// not for long, would make the whole answer too late.
+func (w *sweeper[T]) hurries() bool {
+	if time.Duration(w.spent.Load())+time.Since(w.began) <= w.bold {
+		return false
+	}
+	if !w.hurried {
+		w.hurried = true
+		w.note(noteOfReader, hurriedNote)
 	}
 	return true
 }
@@ -170,7 +190,7 @@ func (w *sweeper[T]) begin(i int) (pid int, ok bool) {
 	if w.abandoned {
 		return 0, false
 	}
-	w.at, w.id, w.careful, w.put = i, dtc.ProcessID{PID: w.pids[i]}, false, 0
+	w.at, w.id, w.careful, w.put, w.resting = i, dtc.ProcessID{PID: w.pids[i]}, false, 0, false
 	w.steps++
 	return w.id.PID, true
 }
@@ -219,9 +239,14 @@ func (w *sweeper[T]) add(item T) {
 
 // handOver hands over the part in the midst of a block.
 func (w *sweeper[T]) handOver() {
-	if w.send() {
-		w.rest()
+	if !w.send() || !w.rest() {
+		return
 	}
+	w.began = time.Now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.resting = false
+	w.steps++
 }
 
 // endBlock hands over what is the last part of its block.
@@ -245,6 +270,7 @@ func (w *sweeper[T]) send() bool {
 	w.part, w.resting = nil, true
 	w.mu.Unlock()
 	w.bytes = 0
+	w.spent.Add(int64(time.Since(w.began)))
 	p.block = w.block.number
 	select {
 	case w.full <- message[T]{w, p}:
@@ -261,8 +287,7 @@ func (w *sweeper[T]) rest() bool {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if !w.abandoned {
-			w.part, w.resting = p, false
-			w.steps++
+			w.part = p
 		}
 		return !w.abandoned
 	case <-w.quit:

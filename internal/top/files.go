@@ -52,8 +52,18 @@ func (l *fileList) take(a *FileAnswer) {
 	l.title, l.lines = fileLines(a.Files)
 }
 
+// widestUser is how many cells the name of a user has: a longer one would push
+// the names of the files off the screen.
+const widestUser = 12
+
 // fileLines returns the header and a line for each file.
 func fileLines(files []dtc.OpenFile) (title string, lines []string) {
+	files = slices.Clone(files)
+	for i := range files {
+		if user := &files[i].User; render.Width(clean(*user)) > widestUser {
+			*user = fit(clean(*user), widestUser)
+		}
+	}
 	var b bytes.Buffer
 	_ = render.Text(&b, &dtc.Report{Status: dtc.StatusOpenFiles, OpenFiles: files}, render.Options{}) // a buffer takes all
 	lines = strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")

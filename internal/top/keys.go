@@ -93,11 +93,11 @@ func (m *Model) pressHosts(key string) {
 	case "F":
 		m.openFiles(key)
 		return
+	case "r":
+		m.hosts.reverse = !m.hosts.reverse
 	}
 	if order, ok := hostKey(key); ok {
-		l := &m.hosts
-		l.reverse = order == l.order && !l.reverse
-		l.order = order
+		m.hosts.order, m.hosts.reverse = order, false
 	}
 }
 
@@ -108,11 +108,11 @@ func (m *Model) pressProcesses(key string) {
 		return
 	case "T":
 		m.procs.tree = !m.procs.tree
+	case "r":
+		m.procs.reverse = !m.procs.reverse
 	}
 	if order, ok := processKey(key); ok {
-		l := &m.procs
-		l.reverse = order == l.order && !l.reverse
-		l.order = order
+		m.procs.order, m.procs.reverse = order, false
 	}
 }
 

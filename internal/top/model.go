@@ -60,12 +60,13 @@ func (m *Model) resize(width, height int) {
 	m.arrange()
 }
 
-// take takes over answers. What comes while the screen is paused is dropped.
+// take takes over answers. What comes while the screen is paused is dropped, and
+// no time passes there.
 func (m *Model) take(a *Answers) {
-	m.now = a.Now
 	if m.paused {
 		return
 	}
+	m.now = a.Now
 	for i := range a.Hosts {
 		m.hosts.all[a.Hosts[i].Index].take(&a.Hosts[i])
 	}
@@ -157,15 +158,16 @@ func (m *Model) openFiles(key string) {
 	m.arrange()
 }
 
-// back leaves a list for what stands before it.
+// back drops the filter of a list, else it leaves the list for what stands
+// before it.
 func (m *Model) back() {
-	switch m.screen {
-	case processScreen:
+	switch filter := m.filter(); {
+	case *filter != "":
+		*filter = ""
+	case m.screen == processScreen:
 		m.screen = hostScreen
-	case fileScreen:
+	case m.screen == fileScreen:
 		m.screen = m.behind
-	case hostScreen:
-		m.hosts.filter = ""
 	}
 	m.arrange()
 }

@@ -12,10 +12,12 @@ func TestHostOrders(t *testing.T) {
 	m := small(look{})
 	for _, test := range []struct{ keys, want string }{
 		{"o", "web1 web2 database-with-a-long-name 数据库一号 evil\\x1b[31m new"},
-		{"oo", "new evil\\x1b[31m 数据库一号 database-with-a-long-name web2 web1"},
+		{"or", "new evil\\x1b[31m 数据库一号 database-with-a-long-name web2 web1"},
 		{"n", "database-with-a-long-name evil\\x1b[31m new web1 web2 数据库一号"},
 		{"c", "数据库一号 web1 web2 evil\\x1b[31m database-with-a-long-name new"},
-		{"cc", "web2 evil\\x1b[31m web1 数据库一号 database-with-a-long-name new"},
+		{"cc", "数据库一号 web1 web2 evil\\x1b[31m database-with-a-long-name new"},
+		{"ror", "new evil\\x1b[31m 数据库一号 database-with-a-long-name web2 web1"},
+		{"cr", "web2 evil\\x1b[31m web1 数据库一号 database-with-a-long-name new"},
 		{"m", "数据库一号 web2 web1 database-with-a-long-name evil\\x1b[31m new"},
 		{"l", "web2 数据库一号 web1 database-with-a-long-name evil\\x1b[31m new"},
 		{"u", "web2 数据库一号 web1 database-with-a-long-name evil\\x1b[31m new"},
@@ -119,7 +121,7 @@ func TestScreens(t *testing.T) {
 	a := answerOf(noon, testProcesses(3)...)
 	a.Host = 1
 	m.take(&Answers{Now: noon, Processes: a})
-	press(m, "p", "p")
+	press(m, "p", "r")
 	wants(want{subject: processes, host: 1, sort: "-pid"})
 	press(m, "down", "f")
 	wants(want{subject: openFiles, host: 1, pid: 2})
@@ -129,7 +131,7 @@ func TestScreens(t *testing.T) {
 	wants(want{subject: processes, host: 1, sort: "-pid"})
 	press(m, "F")
 	wants(want{subject: openFiles, host: 1})
-	press(m, "esc", "m", "m", "esc", "F")
+	press(m, "esc", "m", "r", "esc", "F")
 	wants(want{subject: openFiles, host: 1})
 	press(m, "esc", "enter")
 	wants(want{subject: processes, host: 1, sort: "+rss_bytes"})
@@ -138,6 +140,49 @@ func TestScreens(t *testing.T) {
 	}
 	press(m, "?", "x", "esc")
 	wants(want{})
+}
+
+// What is opened while nobody is asked says so, and no time passes on the screen.
+func TestPaused(t *testing.T) {
+	m := small(look{})
+	press(m, "space")
+	was := m.View()
+	m.take(&Answers{Now: noon.Add(time.Hour)})
+	if m.View() != was {
+		t.Errorf("time goes on:\n%s\nwas\n%s", m.View(), was)
+	}
+	for keys, what := range map[string]string{"enter": "its processes", "F": "the open files of all processes"} {
+		press(m, keys)
+		if view := m.View(); !strings.Contains(view, "paused: Space asks for "+what) {
+			t.Errorf("%s:\n%s", keys, view)
+		}
+		press(m, "space")
+		if view := m.View(); !strings.Contains(view, "\nasking for "+what) {
+			t.Errorf("%s, asked:\n%s", keys, view)
+		}
+		press(m, "esc", "space")
+	}
+}
+
+// Esc drops a filter that is kept, as the last line says, and only then leaves.
+func TestEscDropsAFilterFirst(t *testing.T) {
+	m := processesOf(look{})
+	for range 2 {
+		press(m, "/", "p", "2", "enter")
+		if view := m.View(); !strings.Contains(view, "\nfilter \"p2\": / changes it, Esc drops it  ? help  q quit") {
+			t.Errorf("the last line:\n%s", view)
+		}
+		was := m.screen
+		if press(m, "esc"); m.screen != was || *m.filter() != "" {
+			t.Errorf("Esc: screen %d, filter %q", m.screen, *m.filter())
+		}
+		press(m, "F")
+		m.take(&Answers{Now: noon, Files: &FileAnswer{Host: 1}})
+	}
+	press(m, "esc", "esc")
+	if m.screen != hostScreen {
+		t.Errorf("screen %d", m.screen)
+	}
 }
 
 // Answers to what was wanted before, or while all stands still, are dropped.
@@ -212,11 +257,14 @@ func TestProcessOrders(t *testing.T) {
 	m.take(&Answers{Now: noon, Processes: answerOf(noon, all...)})
 	for _, test := range []struct{ keys, want string }{
 		{"", "3 4 1 9 2"},
-		{"c", "9 1 3 4 2"},
+		{"c", "3 4 1 9 2"},
+		{"r", "9 1 3 4 2"},
+		{"c", "3 4 1 9 2"},
 		{"m", "3 1 2 4 9"},
 		{"t", "1 4 3 9 2"},
 		{"p", "1 2 3 4 9"},
-		{"p", "9 4 3 2 1"},
+		{"p", "1 2 3 4 9"},
+		{"r", "9 4 3 2 1"},
 		{"T", "9 1 3 2 4"},
 		{"p", "1 2 4 3 9"},
 		{"c", "1 3 2 4 9"},

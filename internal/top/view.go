@@ -96,7 +96,7 @@ func (m *Model) keys() string {
 		return "any key: back  q quit"
 	}
 	if f := *m.filter(); f != "" {
-		return "/" + clean(f) + "  (/ Esc: all)  ? help  q quit"
+		return "filter \"" + clean(f) + "\": / changes it, Esc drops it  ? help  q quit"
 	}
 	switch m.screen {
 	case processScreen:
@@ -116,6 +116,14 @@ func (m *Model) place() string {
 		return ""
 	}
 	return fmt.Sprintf("%d-%d/%d", first+1, end, l.n)
+}
+
+// asking says that a list is asked for, or that it is not.
+func (m *Model) asking(what string) string {
+	if m.paused {
+		return "paused: Space asks for " + what
+	}
+	return "asking for " + what
 }
 
 // missing returns why a list is not there or is not new, "" if it is.

@@ -8,14 +8,14 @@ const keys = `Everywhere
   Left Right h   scroll long lines sideways
   /        filter: type, Enter keeps it, Esc drops it
   Space    pause: nobody is asked, the screen stays
-  Esc      back
+  r        turn the order round
+  Esc      drop a filter, else back
   ?        this help
   q Ctrl-C quit          Ctrl-Z suspend
 Hosts
   Enter    processes of the host       F  open files of the host
   c m l u  order by cpu, memory, load of the last minute, uptime
   n o a    order by name, as configured, by alerts
-           (the same key again turns the order round)
 Processes
   c m t p  order by %CPU, memory, TIME, PID
   T        tree of parents and children

@@ -64,7 +64,7 @@ func (m *Model) status(wrong, shown, order string) string {
 func (m *Model) processStatus() string {
 	l := &m.procs
 	if l.answer == nil {
-		return "asking for its processes"
+		return m.asking("its processes")
 	}
 	var b strings.Builder
 	number := count(len(l.rows), len(l.answer.Processes), "processes", l.filter, l.answer.Filter)
@@ -155,7 +155,7 @@ func (m *Model) fileStatus() string {
 		whose = fmt.Sprintf("of %d (%s)", l.pid, l.owner)
 	}
 	if l.answer == nil {
-		return "asking for the open files " + whose
+		return m.asking("the open files " + whose)
 	}
 	text := count(len(l.rows), len(l.lines), "open files ", l.filter, l.answer.Filter) + whose
 	if l.answer.More {

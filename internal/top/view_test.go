@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dtc"
+	"dtc/internal/render"
 )
 
 var sizes = []struct{ width, height int }{{80, 24}, {200, 50}, {60, 10}, {40, 8}, {12, 4}}
@@ -78,6 +79,19 @@ func TestFileScreen(t *testing.T) {
 	m.resize(60, 10)
 	press(m, "/", "3", "enter", "down")
 	golden(t, "files-60x10", m)
+}
+
+// The name of a user takes no more than its share, so that those of the files
+// are to be seen.
+func TestLongUserOfAFile(t *testing.T) {
+	for _, user := range []string{strings.Repeat("u", 32), strings.Repeat("漢", 32), strings.Repeat("\x1b", 32)} {
+		title, lines := fileLines([]dtc.OpenFile{{
+			PID: 4194304, User: user, Command: "nginx-worker-process", FD: "123", Mode: "u", Lock: "W", Type: "REG", Device: "254,12", SizeBytes: 1 << 40, Node: "123456789", Name: "/srv/www",
+		}})
+		if at := strings.Index(title, "NAME"); at > 85 || render.Width(lines[0]) > 100 {
+			t.Errorf("NAME begins at %d:\n%s\n%s", at, title, lines[0])
+		}
+	}
 }
 
 func TestHelpScreen(t *testing.T) {

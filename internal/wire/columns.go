@@ -20,7 +20,7 @@ type columns[T any] struct {
 	items  []T
 	decode bool  // from columns into items, else from items into columns
 	err    error // the first of a decoding
-	text   int   // bytes of text decoded
+	text   int   // bytes of text decoded, those of a shared one with every item
 
 	words   map[string]uint32 // of the shared column that is being encoded
 	entries []string          // of the text column that is being decoded
@@ -40,10 +40,17 @@ func (c *columns[T]) fits(n int) bool {
 func (c *columns[T]) ints(col *[]int64, at func(*T) *int) {
 	c.int64s(col,
 		func(item *T) int64 { return int64(*at(item)) },
-		func(item *T, v int64) { *at(item) = int(v) })
+		func(item *T, v int64) { *at(item) = int(max(v, dtc.Absent)) })
 }
 
 func (c *columns[T]) sizes(col *[]int64, at func(*T) *int64) {
+	c.int64s(col,
+		func(item *T) int64 { return *at(item) },
+		func(item *T, v int64) { *at(item) = max(v, dtc.Absent) })
+}
+
+// balances is a column of figures that may be below zero.
+func (c *columns[T]) balances(col *[]int64, at func(*T) *int64) {
 	c.int64s(col,
 		func(item *T) int64 { return *at(item) },
 		func(item *T, v int64) { *at(item) = v })
@@ -61,7 +68,7 @@ func (c *columns[T]) int64s(col *[]int64, get func(*T) int64, set func(*T, int64
 	for i := range c.items {
 		v := int64(dtc.Absent)
 		if known {
-			v = max(v, (*col)[i])
+			v = (*col)[i]
 		}
 		set(&c.items[i], v)
 	}
@@ -158,7 +165,9 @@ func (m *TextColumn) rows() int {
 	return len(m.GetLength())
 }
 
-// decodeTexts gives every item its text, all of them parts of one string.
+// decodeTexts gives every item its text, all of them parts of one string. What
+// they are together is limited as a part is that repeats no text: one that is
+// shared is written once for each item that has it.
 func (c *columns[T]) decodeTexts(m *TextColumn, at func(*T) *string) {
 	known := c.fits(m.rows()) && c.split(m)
 	for i := range c.items {
@@ -174,6 +183,10 @@ func (c *columns[T]) decodeTexts(m *TextColumn, at func(*T) *string) {
 			c.err = fmt.Errorf("%w: text %d of %d", errMalformed, m.Index[i], len(c.entries))
 			return
 		}
+		if c.text += len(*text); c.text > maxReply {
+			c.err = fmt.Errorf("%w: texts of more than %d bytes", errMalformed, maxReply)
+			return
+		}
 	}
 }
 
@@ -185,7 +198,6 @@ func (c *columns[T]) split(m *TextColumn) bool {
 		return false
 	}
 	data := string(m.GetData())
-	c.text += len(data)
 	for _, n := range m.GetLength() {
 		if uint64(n) > uint64(len(data)) {
 			c.err = fmt.Errorf("%w: texts longer than their data", errMalformed)

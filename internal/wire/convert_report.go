@@ -47,7 +47,7 @@ func diskColumns(c *columns[dtc.Disk], m *DiskColumns) {
 	c.shared(&m.Type, func(r *row) *string { return &r.Type })
 	c.sizes(&m.TotalBytes, func(r *row) *int64 { return &r.TotalBytes })
 	c.sizes(&m.UsedBytes, func(r *row) *int64 { return &r.UsedBytes })
-	c.sizes(&m.AvailableBytes, func(r *row) *int64 { return &r.AvailableBytes })
+	c.balances(&m.AvailableBytes, func(r *row) *int64 { return &r.AvailableBytes })
 	c.floats(&m.UsedPercent, func(r *row) *float64 { return &r.UsedPercent })
 	c.texts(&m.MountedOn, func(r *row) *string { return &r.MountedOn })
 	c.sizes(&m.TotalInodes, func(r *row) *int64 { return &r.TotalInodes })

@@ -65,6 +65,50 @@ func TestSocketsOfManyOwners(t *testing.T) {
 	}
 }
 
+// A small message with one long text, or one long name of owners, for each of
+// thousands of items would fill a disk with what it says.
+func TestRepeatedTextIsCounted(t *testing.T) {
+	const rows = 4000
+	long := &TextColumn{Data: make([]byte, 1<<20), Length: []uint32{1 << 20}, Index: make([]uint32, rows)}
+	for status, m := range map[dtc.Status]*PartMessage{
+		dtc.StatusProcess: {Process: &ProcessColumns{Pid: make([]int64, rows), State: long}},
+		dtc.StatusSockets: {Sockets: &SocketColumns{
+			LocalPort: []int64{1}, OwnerCount: []uint32{rows}, Owners: &OwnerColumns{Pid: make([]int64, rows), Name: long},
+		}},
+	} {
+		if _, err := newDecoder(&dtc.Query{Status: status}).decode(m); !errors.Is(err, errMalformed) {
+			t.Errorf("%s: %v", status, err)
+		}
+	}
+	d := newDecoder(&dtc.Query{Status: dtc.StatusProcess})
+	short := &TextColumn{Data: make([]byte, 1000), Length: []uint32{1000}, Index: make([]uint32, rows)}
+	m, text := &PartMessage{Process: &ProcessColumns{Pid: make([]int64, rows), State: short}}, 0
+	for {
+		if _, err := d.decode(m); err != nil {
+			break
+		}
+		if text += rows * 1000; text > maxAnswerText {
+			t.Fatalf("%d bytes were taken", text)
+		}
+	}
+}
+
+// What is available of a disk may be less than nothing, and -1 is not known.
+func TestFiguresBelowZero(t *testing.T) {
+	q := dtc.Query{Status: dtc.StatusDisk}
+	want := []dtc.Disk{{AvailableBytes: -4096}, {AvailableBytes: dtc.Absent}, {AvailableBytes: 4096}}
+	err := newEncoder(&q).send(&dtc.Report{Disk: want}, func(m *PartMessage) error {
+		got, err := newDecoder(&q).decode(m)
+		if !slices.Equal(got.Disk, want) {
+			t.Errorf("got %+v", got.Disk)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // Every field of every item crosses: who adds one to a noun must add its column.
 func TestEveryFieldCrosses(t *testing.T) {
 	for _, s := range dtc.Statuses() {

@@ -42,7 +42,7 @@ const (
 	maxNotes       = 256       // notes of a report
 	maxNote        = 1024      // bytes of a note or of an error's text
 	maxAnswerRows  = 4 << 20   // items of a whole answer; no Linux has more processes
-	maxAnswerText  = 256 << 20 // bytes of text of a whole answer
+	maxAnswerText  = 512 << 20 // bytes of text of a whole answer
 	maxAnswerParts = 64 << 10  // parts of a whole answer
 	maxPIDWidth    = 20        // digits of a pid
 	maxTargets     = 100_000   // processes of one watch or check

@@ -1,0 +1,91 @@
+package dtc
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"regexp/syntax"
+	"strings"
+)
+
+// NameMatcher returns what tells whether a name fits an entry of
+// [Selection.Names].
+func NameMatcher(pattern string) (func(name string) bool, error) {
+	if expr, ok := strings.CutPrefix(pattern, "/"); ok {
+		expr, ok = strings.CutSuffix(expr, "/")
+		if !ok {
+			return nil, errors.New("a regular expression must end with a slash, as in /^ssh/")
+		}
+		re, err := regexp.Compile(expr)
+		if err != nil {
+			return nil, err
+		}
+		return re.MatchString, nil
+	}
+	if err := checkGlob(pattern); err != nil {
+		return nil, err
+	}
+	// A slash is a character like others in a name: "kworker/0:1".
+	glob := strings.ReplaceAll(pattern, "/", "\x00")
+	return func(name string) bool {
+		ok, err := path.Match(glob, strings.ReplaceAll(name, "/", "\x00"))
+		return name == pattern || ok && err == nil
+	}, nil
+}
+
+// checkPath is checkGlob for a path. One of Windows may end with a backslash.
+func checkPath(glob string) error {
+	if !strings.ContainsAny(glob, "*?[") {
+		return nil
+	}
+	return checkGlob(strings.ReplaceAll(glob, "**", "*"))
+}
+
+func checkGlob(glob string) error {
+	if _, err := path.Match(glob, ""); err != nil {
+		return errors.New("not a pattern: a [ without its ], or a \\ at its end")
+	}
+	return nil
+}
+
+// maxSteps is how many steps the regular expressions of a selection may have
+// together, once they are compiled: each takes some hundred bytes of the host's
+// memory, and a short expression can have millions.
+const maxSteps = 50_000
+
+// patternCheck checks the patterns of a selection, and what they take together.
+type patternCheck struct{ steps int }
+
+// next is to be called with each.
+func (c *patternCheck) next(pattern string) error {
+	if expr, ok := strings.CutPrefix(pattern, "/"); ok {
+		if tree, err := syntax.Parse(strings.TrimSuffix(expr, "/"), syntax.Perl); err == nil { // NameMatcher tells an error
+			c.steps += steps(tree)
+		}
+	}
+	if c.steps > maxSteps {
+		return fmt.Errorf("the regular expressions are too large: together they have %d steps, at most %d are possible", c.steps, maxSteps)
+	}
+	_, err := NameMatcher(pattern)
+	return err
+}
+
+// steps returns about how many steps a regular expression is compiled to.
+func steps(re *syntax.Regexp) int {
+	n := 1
+	switch re.Op {
+	case syntax.OpLiteral:
+		n = len(re.Rune)
+	case syntax.OpCharClass:
+		n += len(re.Rune) / 8 // ranges, which take less
+	default:
+	}
+	for _, sub := range re.Sub {
+		n += steps(sub)
+	}
+	if re.Op == syntax.OpRepeat { // so many copies
+		n *= max(re.Min, re.Max, 1)
+	}
+	return n
+}
