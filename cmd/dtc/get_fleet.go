@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"dtc"
@@ -18,6 +19,8 @@ import (
 // openFleet returns the hosts of monitor.xml that the selectors choose, all
 // without one, and what asks them. A certificate that is soon over is told.
 func (a *app) openFleet(selectors []string) ([]fleet.Host, *fleet.Fleet, error) {
+	register := ahead(a.revoked)
+	defer func() { _, _ = register() }() // it ends before we do
 	cfg, err := a.loadConfig()
 	if err != nil {
 		return nil, nil, err
@@ -37,7 +40,7 @@ func (a *app) openFleet(selectors []string) ([]fleet.Host, *fleet.Fleet, error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	revoked, err := a.revoked()
+	revoked, err := register()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -46,6 +49,19 @@ func (a *app) openFleet(selectors []string) ([]fleet.Host, *fleet.Fleet, error) 
 		return wire.NewClient(func(ctx context.Context) (net.Conn, error) { return dialer.Dial(ctx, h.Address, wire.ProtoRPC) })
 	}
 	return hosts, fleet.New(connect), nil
+}
+
+// ahead begins to load what is needed a little later, and returns what waits for
+// it.
+func ahead[T any](load func() (T, error)) func() (T, error) {
+	var value T
+	var err error
+	var loading sync.WaitGroup
+	loading.Go(func() { value, err = load() })
+	return func() (T, error) {
+		loading.Wait()
+		return value, err
+	}
 }
 
 // credentials returns what the monitor proves itself with.

@@ -8,11 +8,13 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"dtc"
 	"dtc/internal/fleet"
 	"dtc/internal/render"
+	"dtc/internal/wire"
 )
 
 // getter asks the same hosts the same once or again and again.
@@ -59,6 +61,9 @@ func (a *app) get(ctx context.Context, status dtc.Status, o getOptions) error {
 	if err != nil {
 		return err
 	}
+	var preparing sync.WaitGroup
+	defer preparing.Wait()
+	preparing.Go(func() { wire.Prepare(status) }) // while the configuration is read
 	hosts, fl, err := a.openFleet(o.selectors)
 	if err != nil {
 		return err

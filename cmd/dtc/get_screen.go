@@ -111,7 +111,7 @@ func (s *screen) add(i int, part *dtc.Report) error { return s.live.Add(i, part)
 
 // late implements [view]: what such a host answered the last time is still shown.
 func (s *screen) late(waited time.Duration) error {
-	return plainError(fmt.Sprintf("no answer for %s: what is shown of it is older", waited.Truncate(time.Second)))
+	return plainError(fmt.Sprintf("no answer for %s; an older one is shown", waited.Truncate(time.Second)))
 }
 
 func (s *screen) show(p picture) error {

@@ -238,7 +238,7 @@ func TestLateHost(t *testing.T) {
 		"":              {ended: true, began: now.Add(-1900 * time.Millisecond)},
 		"no answer yet": {began: now},
 		"gone":          {ended: true, err: errors.New("gone"), began: now.Add(-time.Hour)},
-		"no answer for 3s: what is shown of it is older": {ended: true, began: now.Add(-3900 * time.Millisecond)},
+		"no answer for 3s; an older one is shown": {ended: true, began: now.Add(-3900 * time.Millisecond)},
 	} {
 		got := ""
 		if err := w.state(&h, now); err != nil {

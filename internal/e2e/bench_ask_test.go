@@ -65,11 +65,13 @@ func BenchmarkGetProcess(b *testing.B) {
 	master := append(slices.Clone(ssh), "-o", "ControlMaster=auto", "-o", "ControlPersist=60", "-o", "ControlPath="+filepath.Join(b.TempDir(), "mux"), "127.0.0.1")
 	timed(b, "ssh", append(slices.Clone(master[1:]), "true")...)
 	b.Cleanup(func() { exec.Command("ssh", append(slices.Clone(master[1:]), "-O", "exit")...).Run() })
-	contest(b, 21, []string{"dtc", "ps", "ssh-cold", "ssh-kept"},
-		[]string{dtcPath(), "get", "process", "--home", l.home},
-		[]string{"ps", "aux"},
-		append(slices.Clone(ssh), "127.0.0.1", "ps", "aux"),
-		append(slices.Clone(master), "ps", "aux"))
+	ask, ps := []string{dtcPath(), "get", "process", "--home", l.home}, []string{"ps", "aux"}
+	b.Run("kept", func(b *testing.B) {
+		contest(b, 31, []string{"dtc", "ssh-kept", "ps"}, ask, append(slices.Clone(master), "ps", "aux"), ps)
+	})
+	b.Run("cold", func(b *testing.B) {
+		contest(b, 11, []string{"dtc", "ssh-cold"}, ask, append(slices.Clone(ssh), "127.0.0.1", "ps", "aux"))
+	})
 }
 
 // BenchmarkGetProcess5000 pairs dtc get process, start and TLS included, with a

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"fmt"
 	"path/filepath"
 	"sync"
 	"time"
@@ -49,6 +50,15 @@ func (h *host) pids() ([]int, error) {
 	defer func() { _ = l.in.Close() }()
 	pids, err := l.in.PIDs(l.pids[:0])
 	l.pids = nil
+	return pids, err
+}
+
+// running is pids of a system that runs.
+func (h *host) running() ([]int, error) {
+	pids, err := h.pids()
+	if err == nil && len(pids) == 0 { // we are one ourselves
+		return nil, fmt.Errorf("list the processes: there are none in %s: is proc mounted there?", h.proc)
+	}
 	return pids, err
 }
 

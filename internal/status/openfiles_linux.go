@@ -17,12 +17,15 @@ const fileBlock = 8
 
 // openFiles answers what lsof -n -P -K i prints, field by field. See lsof(8).
 func (c *Collector) openFiles(ctx context.Context, sel *selector, r *dtc.Report, emit func(*dtc.Report) error) error {
-	pids, err := c.host.pids()
+	pids, err := c.host.running()
 	if err != nil {
 		return err
 	}
 	defer c.host.putPIDs(pids)
 	tables := newFileTables(c.host)
+	if hidden := c.host.hiddenNote(); hidden != "" {
+		tables.said = append(tables.said, hidden)
+	}
 	s := sweep[dtc.OpenFile]{
 		fs: c.host.proc, sel: sel, stuck: &c.host.stuck, stall: stallTime, parts: &c.host.fileParts, side: sideBySide(),
 		open:  func() reader[dtc.OpenFile] { return newFileReader(tables, c.host.users.load()) },

@@ -55,14 +55,11 @@ func (c *Collector) memoryBytes(ctx context.Context) (bytes float64, missing err
 }
 
 func (c *Collector) processesAt(ctx context.Context, sel *selector, now processNow, deliver func([]dtc.Process, bool, []string) error) error {
-	pids, err := c.host.pids()
+	pids, err := c.host.running()
 	if err != nil {
 		return err
 	}
 	defer c.host.putPIDs(pids)
-	if len(pids) == 0 { // we are one ourselves
-		return fmt.Errorf("list the processes: there are none in %s: is proc mounted there?", c.host.proc)
-	}
 	drivers := c.host.ttyDrivers()
 	s := sweep[dtc.Process]{
 		fs: c.host.proc, sel: sel, stuck: &c.host.stuck, stall: stallTime, parts: &c.host.processParts, side: sideBySide(),
