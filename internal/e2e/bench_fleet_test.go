@@ -170,6 +170,7 @@ type asked struct {
 	wall, cpu time.Duration // of the program
 	peak      float64       // of its memory, in MiB
 	answered  int           // hosts
+	said      string        // the end of what it says of them
 }
 
 // ask runs the program from a cold start.
@@ -188,6 +189,7 @@ func (f *farm) ask(tb testing.TB, args ...string) (a asked) {
 	if _, err := fmt.Sscan(readFile(out), &kib, &user, &system); err != nil {
 		tb.Fatalf("time(1): %v\n%s", err, stderr.String())
 	}
+	a.said = tail(stderr.String(), 20)
 	a.peak, a.cpu = kib/1024, time.Duration((user+system)*float64(time.Second))
 	if _, err := fmt.Sscanf(stderr.String(), "%d of", &a.answered); err != nil {
 		tb.Fatalf("%v\n%s", err, tail(stderr.String(), 5))
@@ -205,7 +207,7 @@ func (f *farm) askOften(b *testing.B, n, answered int, args ...string) (wall []t
 		for range n {
 			a := f.ask(b, args...)
 			if a.answered != answered {
-				b.Errorf("%d hosts answered, not %d", a.answered, answered)
+				b.Errorf("%d hosts answered, not %d\n%s", a.answered, answered, a.said)
 			}
 			wall, cpu, peak = append(wall, a.wall), append(cpu, a.cpu), append(peak, a.peak)
 		}

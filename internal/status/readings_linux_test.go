@@ -76,9 +76,9 @@ func TestReadingsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g readings
 		wake := make(chan struct{})
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
 		for range maxReadings {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
 			if err := g.within(ctx, dtc.StatusCPU, func() { <-wake }); !errors.Is(err, context.DeadlineExceeded) {
 				t.Error(err)
 			}
@@ -87,6 +87,11 @@ func TestReadingsAreBounded(t *testing.T) {
 		if err := g.within(t.Context(), dtc.StatusCPU, func() { ran = true }); err == nil || ran {
 			t.Errorf("one more: %v", err)
 		}
+		time.AfterFunc(time.Second, func() { wake <- struct{}{} })
+		if err := g.within(t.Context(), dtc.StatusCPU, func() { ran = true }); err != nil || !ran {
+			t.Errorf("one more when one ends: %v", err)
+		}
+		ran = false
 		if err := g.within(t.Context(), dtc.StatusMemory, func() { ran = true }); err != nil || !ran {
 			t.Errorf("another status: %v", err)
 		}
