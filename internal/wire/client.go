@@ -144,6 +144,18 @@ func (c *Client) open() (*session, error) {
 	return c.conn, nil
 }
 
+// drop closes a connection that has failed a request, unless others go on over
+// it. After the peer's goodbye it takes no more requests some time before Err
+// says so: a request that is made again would only find the same one.
+func (c *Client) drop(s *session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn == s && s.InFlight() == 0 {
+		s.Close()
+		c.conn = nil
+	}
+}
+
 // connect opens the connection. Close ends it.
 func (c *Client) connect(ctx context.Context) (*session, error) {
 	ctx, cancel := context.WithCancelCause(ctx)

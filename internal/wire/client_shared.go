@@ -78,6 +78,9 @@ func (byContext) Do(req *http.Request) (*http.Response, error) {
 	try.reused = reused
 	resp, err := s.RoundTrip(req)
 	if err != nil {
+		if req.Context().Err() == nil {
+			try.client.drop(s)
+		}
 		return nil, s.why(err)
 	}
 	resp.Body = &body{ReadCloser: resp.Body, limit: try.limit}
