@@ -168,6 +168,8 @@ func TestConfigureSame(t *testing.T) {
 	w.up()
 	w.wait("a.log", wa)
 	w.wait("b", wb)
+	w.shipper.Configure([]File{{Path: w.path("*.log"), Alias: "{name}"}}, time.Second)
+	w.wait("b.log", wb) // a stream that goes before it was opened leaves nothing
 	for _, files := range [][]File{
 		{{Path: w.path("*.log"), Alias: "{name}"}},
 		{{Path: w.path("a*"), Alias: "{name}"}},
