@@ -28,6 +28,7 @@ func (g *getter) newBlocks() *blocks {
 
 func (b *blocks) add(i int, part *dtc.Report) error { return b.live.Add(i, part) }
 func (b *blocks) late(time.Duration) error          { return errNoAnswerYet }
+func (b *blocks) guard(work func())                 { work() }
 
 func (b *blocks) show(p picture) error {
 	b.out.next()
@@ -56,6 +57,7 @@ func (l *lines) add(i int, part *dtc.Report) error {
 }
 
 func (l *lines) late(time.Duration) error { return errNoAnswerYet }
+func (l *lines) guard(work func())        { work() }
 
 func (l *lines) show(p picture) error {
 	l.told.tell(p.outcome)

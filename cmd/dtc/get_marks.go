@@ -19,19 +19,26 @@ type marker struct {
 	noHeader bool
 	seed     maphash.Seed
 	table    rowKeys
-	now      map[string]rowSet // of this picture, by host
-	last     map[string]rowSet // of the last whole one
-	seen     map[string]rowSet // of those before it, of each host the newest
+	now      map[string]*rowSet // of this picture, by host
+	kept     int                // hashes in now
+	last     map[string]*rowSet // of the last whole one
+	seen     map[string]*rowSet // of those before it, of each host the newest
 }
 
 // rowSet is the hashes of the keys of one host's rows.
-type rowSet map[uint64]struct{}
+type rowSet struct {
+	hashes map[uint64]struct{}
+	cut    bool // there were more rows: no later one can be told to be new
+}
 
-// maxMarked is how many rows of a host are remembered; of more none is new.
-const maxMarked = 200_000
+// How many rows of a picture are remembered at most; of more none is new.
+const (
+	maxMarked    = 200_000   // of a host
+	maxMarkedAll = 2_000_000 // of all
+)
 
 func newMarker(status dtc.Status, noHeader bool) *marker {
-	m := &marker{status: status, noHeader: noHeader, seed: maphash.MakeSeed(), seen: map[string]rowSet{}}
+	m := &marker{status: status, noHeader: noHeader, seed: maphash.MakeSeed(), seen: map[string]*rowSet{}}
 	m.begin()
 	return m
 }
@@ -45,7 +52,7 @@ func (m *marker) next() {
 // begin begins a picture.
 func (m *marker) begin() {
 	m.table = rowKeys{status: m.status, untitled: m.noHeader}
-	m.now = map[string]rowSet{}
+	m.now, m.kept = map[string]*rowSet{}, 0
 }
 
 // isNew takes a line of the picture, and tells whether it is a row that was not
@@ -57,17 +64,23 @@ func (m *marker) isNew(line string) bool {
 	}
 	rows := m.now[host]
 	if rows == nil {
-		rows = rowSet{}
+		rows = &rowSet{hashes: map[uint64]struct{}{}}
 		m.now[host] = rows
 	}
-	if len(rows) == maxMarked {
+	if len(rows.hashes) == maxMarked || m.kept == maxMarkedAll {
+		rows.cut = true
 		return false
 	}
 	hash := maphash.String(m.seed, key)
-	rows[hash] = struct{}{}
-	before, known := m.seen[host]
-	_, old := before[hash]
-	return known && !old && len(before) < maxMarked
+	m.kept -= len(rows.hashes)
+	rows.hashes[hash] = struct{}{}
+	m.kept += len(rows.hashes)
+	before := m.seen[host]
+	if before == nil || before.cut {
+		return false
+	}
+	_, old := before.hashes[hash]
+	return !old
 }
 
 // end ends a whole picture. One that is not is not compared with.
@@ -77,6 +90,7 @@ func (m *marker) end() { m.last = m.now }
 type rowKeys struct {
 	status   dtc.Status
 	untitled bool     // no line has the titles
+	inside   bool     // a part of the text: no line of it is a host's title
 	host     string   // whose part of the text it is
 	titles   []string // of the columns, nil before the line with them
 	heading  string   // the line with them
@@ -85,10 +99,12 @@ type rowKeys struct {
 // next takes a line and returns whose row it is and its key; not ok if it is no
 // row, or has none.
 func (k *rowKeys) next(line string) (host, key string, ok bool) {
+	begins := !k.inside
+	k.inside = line != ""
 	switch {
 	case line == "":
 		return "", "", false
-	case strings.HasPrefix(strings.TrimPrefix(line, "\x1b[1m"), "==> "):
+	case begins && strings.HasPrefix(strings.TrimPrefix(line, "\x1b[1m"), "==> "):
 		k.host, k.titles = line, nil
 		return "", "", false
 	case k.status == dtc.StatusUsers: // nothing of a line changes, nor of the titles

@@ -260,3 +260,57 @@ func TestMarksBetweenWholePictures(t *testing.T) {
 		}
 	}
 }
+
+// A line that is too long is cut between two runes and two control sequences.
+func TestPageCutsNothingInHalf(t *testing.T) {
+	fill := strings.Repeat("x", maxPageLine-2)
+	for in, want := range map[string]string{"漢": "", "xé": "x", "é": "é", "\x1b[1mx": "", "\xff\xff": "\xff\xff", "abc": "ab"} {
+		p := &page{marks: newMarker(dtc.StatusProcess, false)}
+		fmt.Fprint(p, fill+in+"\n")
+		if got := strings.TrimPrefix(p.text.String(), fill); got != want+"\n" {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
+
+// A row that looks like the title of a host begins none: else each picture could
+// bring hosts that are remembered for good.
+func TestMarksOfRowsLikeTitles(t *testing.T) {
+	m := newMarker(dtc.StatusProcess, false)
+	for i := range 3 {
+		r := before(dtc.StatusProcess)
+		for j := range r.Process {
+			r.Process[j].User = fmt.Sprintf("==> %d-%d", i, j)
+		}
+		markedOf(t, m, render.Options{}, r)
+	}
+	m.next()
+	if len(m.seen) != 1 {
+		t.Errorf("%d hosts are remembered", len(m.seen))
+	}
+}
+
+// What is remembered of all hosts together is bounded; of a host that was cut
+// short no row is new.
+func TestMarksOfAllHostsAreBounded(t *testing.T) {
+	m := newMarker(dtc.StatusProcess, false)
+	m.kept = maxMarkedAll - 2
+	feed := func() (marks int) {
+		for _, line := range []string{"==> web1 (10.0.0.7:7701) <==", "USER PID START COMMAND", "root 1 07:15 a", "root 2 07:15 b", "root 3 07:15 c"} {
+			if m.isNew(line) {
+				marks++
+			}
+		}
+		return marks
+	}
+	feed()
+	if m.kept != maxMarkedAll {
+		t.Errorf("%d rows are counted", m.kept)
+	}
+	m.end()
+	m.next()
+	m.begin()
+	if marks := feed(); marks != 0 || m.kept != 3 {
+		t.Errorf("%d rows are new, %d counted", marks, m.kept)
+	}
+}

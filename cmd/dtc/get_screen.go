@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 
@@ -51,15 +52,32 @@ func (g *getter) newScreen(every time.Duration) *screen {
 	s.live = render.NewLive(g.query.Status, len(g.hosts), g.render)
 	s.marks = newMarker(g.query.Status, g.render.NoHeader)
 	s.write(openScreen)
-	s.draw(frame{at: time.Now()})
+	_ = s.draw(frame{at: time.Now()}) // the next one tells that the terminal is gone
 	return s
 }
 
 // close gives the terminal back as it was.
 func (s *screen) close() {
+	s.leave()
+	s.live.Close()
+}
+
+func (s *screen) leave() {
 	s.write(closeScreen)
 	s.keys.restore()
-	s.live.Close()
+}
+
+// guard implements [view]: a panic goes on as one, but on a terminal that is as
+// it was.
+func (s *screen) guard(work func()) {
+	done := false
+	defer func() {
+		if !done {
+			s.leave()
+		}
+	}()
+	work()
+	done = true
 }
 
 // listen obeys keys and what the system tells about the terminal, until stop is
@@ -80,11 +98,12 @@ func (s *screen) write(text string) {
 }
 
 // draw shows a frame.
-func (s *screen) draw(f frame) {
+func (s *screen) draw(f frame) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.shown = f
-	fmt.Fprint(s.get.app.stdout, s.text())
+	_, err := fmt.Fprint(s.get.app.stdout, s.text())
+	return err
 }
 
 // redraw shows the last frame again, on a terminal of another size perhaps.
@@ -127,8 +146,7 @@ func (s *screen) show(p picture) error {
 	if p.whole {
 		s.marks.end()
 	}
-	s.draw(frame{body: page.text.String(), more: page.more, summary: s.get.answered(p.outcome) + s.get.noted(p.outcome), at: p.at})
-	return nil
+	return s.draw(frame{body: page.text.String(), more: page.more, summary: s.get.answered(p.outcome) + s.get.noted(p.outcome), at: p.at})
 }
 
 // page takes the text of a picture: it keeps the lines that a screen may show,
@@ -162,9 +180,26 @@ func (p *page) Write(b []byte) (int, error) {
 		if !whole {
 			return n, nil
 		}
+		if len(p.rest) == maxPageLine {
+			p.rest = wholeTail(p.rest)
+		}
 		p.line(string(p.rest))
 		p.rest, b = p.rest[:0], rest
 	}
+}
+
+// wholeTail returns what was cut off somewhere without the half of a rune or of
+// a control sequence that it may end with.
+func wholeTail(b []byte) []byte {
+	for i := max(len(b)-utf8.UTFMax+1, 0); i < len(b); i++ {
+		if !utf8.FullRune(b[i:]) {
+			b = b[:i]
+		}
+	}
+	if at := bytes.LastIndexByte(b, '\x1b'); at >= 0 && bytes.IndexByte(b[at:], 'm') < 0 {
+		b = b[:at]
+	}
+	return b
 }
 
 // line takes a whole line.
@@ -209,11 +244,14 @@ func (s *screen) text() string {
 		room := max(rows-len(head), 0)
 		foot = cutLines(foot, max(room-len(lines)-s.shown.more, (room+1)/2), 0)
 		lines = cutLines(lines, room-len(foot), s.shown.more)
-		foot = foot[:min(len(foot), max(room-len(lines), 0))]
+	}
+	all := slices.Concat(head, lines, foot)
+	if rows := s.get.app.rows; rows > 0 {
+		all = all[:min(len(all), rows)] // one more would scroll
 	}
 	var b strings.Builder
 	b.WriteString(toTop)
-	for i, line := range slices.Concat(head, lines, foot) {
+	for i, line := range all {
 		if i > 0 {
 			b.WriteString("\r\n")
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"regexp"
 	"strings"
 	"sync"
@@ -250,11 +251,53 @@ func TestLateHost(t *testing.T) {
 	}
 }
 
+// A panic while a host's answer is taken leaves the terminal as it was.
+func TestScreenGuard(t *testing.T) {
+	var stdout output
+	g := &getter{app: &app{stdout: &stdout}, query: dtc.Query{Status: dtc.StatusMemory}}
+	s := g.newScreen(time.Second)
+	s.guard(func() {})
+	if strings.Contains(stdout.String(), closeScreen) {
+		t.Error("it is left without a panic")
+	}
+	defer func() {
+		if recover() == nil || !strings.HasSuffix(stdout.String(), closeScreen) {
+			t.Errorf("the panic, or the screen, stayed: %q", stdout.String())
+		}
+	}()
+	s.guard(func() { panic("hostile") })
+}
+
+// deadTerminal cannot be written to.
+type deadTerminal struct{}
+
+func (deadTerminal) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+func TestWatchOfADeadTerminal(t *testing.T) {
+	a, _, stderr := testApp(t, "web-1")
+	a.terminal, a.columns, a.rows, a.stdout = true, 80, 9, deadTerminal{}
+	if code := a.run(t.Context(), []string{"get", "memory", "--watch=100ms"}); code != exitSome || !strings.Contains(stderr.String(), "write the answers") {
+		t.Errorf("exit status %d: %s", code, stderr)
+	}
+}
+
+// Who ends it before any host has answered has no answer.
+func TestWatchWithoutAnswers(t *testing.T) {
+	a, _, stderr := testApp(t, "web-1")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if code := a.run(ctx, []string{"get", "memory", "--watch=1h"}); code != exitSome {
+		t.Errorf("exit status %d: %s", code, stderr)
+	}
+}
+
 func TestScreenStepsAside(t *testing.T) {
 	var stdout output
 	g := &getter{app: &app{stdout: &stdout, rows: 9}, query: dtc.Query{Status: dtc.StatusMemory}}
 	s := g.newScreen(time.Second)
-	s.draw(frame{body: "now\n", at: time.Now()})
+	if err := s.draw(frame{body: "now\n", at: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
 	before := len(stdout.String())
 	s.aside(func() {
 		if got := stdout.String()[before:]; got != closeScreen {
@@ -286,7 +329,7 @@ func TestScreenHasRoomForAll(t *testing.T) {
 	}
 	for rows := 1; rows < 5; rows++ {
 		s.get.app.rows = rows
-		if n := strings.Count(s.text(), "\r\n") + 1; n > max(rows, 3) {
+		if n := strings.Count(s.text(), "\r\n") + 1; n > rows {
 			t.Errorf("%d rows: %d lines", rows, n)
 		}
 	}

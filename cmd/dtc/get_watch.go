@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,7 +26,7 @@ type watcher struct {
 	told    bool          // there was one
 	newsAt  time.Time     // of the first news since the last picture, zero: there are none
 	pause   time.Duration // from there to an early picture
-	outcome outcome       // of the last whole picture
+	outcome outcome       // of the last whole picture, or that nobody answered yet
 	failed  error         // of the view
 }
 
@@ -38,6 +39,8 @@ type view interface {
 	// late says how a host is called whose last answer was good, and whose next
 	// one has been waited for so long.
 	late(waited time.Duration) error
+	// guard does work that may panic, in a goroutine of its own.
+	guard(work func())
 }
 
 // picture is how the hosts are at one moment.
@@ -74,6 +77,7 @@ func (g *getter) watch(ctx context.Context, every time.Duration) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	w := &watcher{get: g, every: every, news: make(chan struct{}, 1), hosts: make([]watched, len(g.hosts)), pause: earlyPause}
+	w.outcome = outcome{errs: slices.Repeat([]error{errNoAnswerYet}, len(g.hosts))}
 	switch {
 	case g.render.Format == render.FormatJSONL:
 		v := g.newLines()
@@ -100,7 +104,7 @@ func (w *watcher) run(ctx context.Context) error {
 	defer stop() // before the wait
 	w.shown = time.Now()
 	for i := range w.hosts {
-		asking.Go(func() { w.keep(ctx, i) })
+		asking.Go(func() { w.view.guard(func() { w.keep(ctx, i) }) })
 	}
 	for {
 		whole, ok := w.wait(ctx)

@@ -78,6 +78,7 @@ func (k *keyboard) listen(quit func()) (stop func()) {
 				}
 			}
 			if err != nil {
+				quit() // no key can any more
 				return
 			}
 		}

@@ -18,8 +18,8 @@ func (f FileID) compare(g FileID) int {
 	return cmp.Or(cmp.Compare(f.Inode, g.Inode), cmp.Compare(f.Major, g.Major), cmp.Compare(f.Minor, g.Minor))
 }
 
-// longestMapping is the longest line of maps: a path may have 4096 bytes, each of
-// which may be written as four.
+// longestMapping is the longest line of maps that is read. A path of 4096 bytes,
+// each written as four, has room; in folders within folders it can be longer.
 const longestMapping = 32 << 10
 
 // Maps reads the files that a process has in its memory, proc_pid_maps(5), a
@@ -28,6 +28,7 @@ type Maps struct {
 	fd   int
 	buf  []byte
 	rest []byte // of buf, not yet returned
+	skip bool   // rest begins in the midst of a line that is too long
 }
 
 // Open begins with the process that in has entered.
@@ -39,7 +40,7 @@ func (m *Maps) Open(in *Scanner) error {
 	if m.buf == nil {
 		m.buf = make([]byte, longestMapping)
 	}
-	m.fd, m.rest = fd, nil
+	m.fd, m.rest, m.skip = fd, nil, false
 	return nil
 }
 
@@ -58,6 +59,10 @@ func (m *Maps) Next() (MapsLine, bool) {
 			continue
 		}
 		m.rest = rest
+		if m.skip { // the end of a path, which may look like a line
+			m.skip = false
+			continue
+		}
 		if l, ok := splitMaps(line); ok {
 			return l, true
 		}
@@ -68,7 +73,7 @@ func (m *Maps) Next() (MapsLine, bool) {
 func (m *Maps) fill() bool {
 	length := copy(m.buf, m.rest)
 	if length == len(m.buf) {
-		length = 0 // no line of the kernel's is so long
+		length, m.skip = 0, true
 	}
 	n, err := read(m.fd, m.buf[length:])
 	if n <= 0 || err != nil {

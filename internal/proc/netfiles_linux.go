@@ -9,24 +9,6 @@ import (
 
 // The text files in /proc/net: proc_pid_net(5). Their first lines are headers.
 
-// parseInetSockets reads the files tcp, tcp6, udp, udp6, udplite and udplite6.
-func parseInetSockets(data []byte, put func(inode uint64, s InetSocket)) {
-	for line := range bytes.Lines(data) {
-		var fields [10][]byte
-		line = bytes.TrimSuffix(line, []byte("\n"))
-		for i := range fields {
-			fields[i], line = word(line)
-		}
-		local, is6, ok1 := parseEndpoint(fields[1])
-		remote, _, ok2 := parseEndpoint(fields[2])
-		state, ok3 := parseHex(fields[3])
-		inode, ok4 := parseDecimal(fields[9])
-		if ok1 && ok2 && ok3 && ok4 && inode != 0 {
-			put(inode, InetSocket{IPv6: is6, State: uint8(state), Local: local, Remote: remote})
-		}
-	}
-}
-
 // parseEndpoint reads ADDRESS:PORT in hexadecimal. The address is in words of 32
 // bits in the machine's byte order, each of which holds network order.
 func parseEndpoint(b []byte) (a netip.AddrPort, is6, ok bool) {

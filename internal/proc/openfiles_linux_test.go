@@ -156,6 +156,35 @@ func TestMaps(t *testing.T) {
 	}
 }
 
+// The end of a line that is too long is no line.
+func TestMapsTooLong(t *testing.T) {
+	f := testTree(t, map[string]string{"812/maps": "1-2 r--p 0 fe:00 5 /a\n" +
+		"2-3 r--p 0 fe:00 6 " + strings.Repeat("/d", 3*longestMapping) + " r--p 0 fe:00 7 /forged\n" +
+		"3-4 r--p 0 fe:00 8 /b\n"})
+	in, err := f.Scan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	if err := in.Enter(812); err != nil {
+		t.Fatal(err)
+	}
+	var m Maps
+	for range 2 {
+		if err := m.Open(in); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for line, ok := m.Next(); ok; line, ok = m.Next() {
+			got = append(got, string(line.File))
+		}
+		m.Close()
+		if want := []string{"fe:00 5 /a", "fe:00 8 /b"}; !slices.Equal(got, want) {
+			t.Errorf("got %q", got)
+		}
+	}
+}
+
 func TestEachLine(t *testing.T) {
 	long := strings.Repeat("l", 3*longestLine)
 	f := testTree(t, map[string]string{"f": "a\n\n" + long + "\nb\n" + long[:longestLine-1] + "\nend"})
@@ -282,10 +311,46 @@ func TestForgedSocket(t *testing.T) {
 	}
 }
 
+// However many sockets are too many, and however long their texts, what is kept
+// is bounded and one sentence says so.
+func TestTooManySockets(t *testing.T) {
+	x := new(SocketIndex)
+	for range 3 {
+		if x.full(maxIndexed-1, "internet") || !x.full(maxIndexed, "unix") || !x.full(maxIndexed+1, "other") {
+			t.Fatal("the bound is not where it should be")
+		}
+	}
+	x.names = make([]byte, maxText-1)
+	for range 3 {
+		x.addUnix(7, UnixSocket{Path: []byte("@a")})
+	}
+	if want := "more unix sockets than can be kept: of the rest no more is known\n" +
+		"more other sockets than can be kept: of the rest no more is known"; x.Err().Error() != want || len(x.unix) > 0 {
+		t.Errorf("got %q and %d", x.Err(), len(x.unix))
+	}
+
+	line := strings.Repeat("a", 40) + " 1 2 3 4 A 0 7 " + strings.Repeat("127.0.0.1 ", 700)
+	var file strings.Builder
+	for n := 0; file.Len() < maxText+1<<20; n++ {
+		file.WriteString(strings.Replace(line, " 7 ", " "+strconv.Itoa(n+1)+" ", 1) + "\n")
+	}
+	x = testTree(t, map[string]string{"net/sctp/eps": file.String()}).IndexSockets()
+	kept := 0
+	for _, s := range x.other {
+		kept += len(s.Name)
+	}
+	if kept > maxText || kept < maxText/2 || x.Err() == nil || strings.Count(x.Err().Error(), "sctp/eps") != 1 {
+		t.Errorf("kept %d bytes, %v", kept, x.Err())
+	}
+}
+
 func TestArrange(t *testing.T) {
 	x := new(SocketIndex)
-	for i, inode := range []uint64{9, 3, 9, 1 << 40, 1, 3} {
-		x.addInet(inode, &InetSocket{State: uint8(i), Local: loopbackPort(uint16(i)), Remote: loopbackPort(0)})
+	for i, inode := range []uint64{9, 3, 9, 1 << 40, 1, 3, 0} {
+		s := NetSocket{Inode: inode, InetSocket: InetSocket{State: uint8(i), Local: loopbackPort(uint16(i)), Remote: loopbackPort(0)}}
+		if err := x.addInet(&s); err != nil {
+			t.Fatal(err)
+		}
 	}
 	x.inet4 = arrange(x.inet4, inet4.id)
 	for inode, state := range map[uint64]uint8{9: 0, 3: 1, 1: 4} {

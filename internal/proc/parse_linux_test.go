@@ -321,15 +321,17 @@ func FuzzLocks(f *testing.F) {
 }
 
 func FuzzSocketFiles(f *testing.F) {
-	for _, text := range []string{tcpFile, tcp6File, unixFile} {
+	mixed := "0: 00000000:0016 " + strings.Repeat("1", 32) + ":0016 0A 0:0 0:0 0 0 0 7 1\n" // no kernel says so
+	for _, text := range []string{tcpFile, tcp6File, unixFile, mixed} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		parseInetSockets(data, func(inode uint64, s InetSocket) {
-			if inode == 0 || s.Local == (netip.AddrPort{}) {
-				t.Errorf("%d %v", inode, s)
+		for line := range bytes.Lines(data) {
+			var s NetSocket
+			if s.parseLine(line) && (s.Local == (netip.AddrPort{}) || new(SocketIndex).addInet(&s) != nil) {
+				t.Errorf("%v", s)
 			}
-		})
+		}
 		parseUnixSockets(data, func(uint64, UnixSocket) {})
 		parseRawSockets(data, "raw", func(uint64, OtherSocket) {})
 		parseNetlinkSockets(data, func(uint64, OtherSocket) {})

@@ -2,7 +2,6 @@ package proc
 
 import (
 	"cmp"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,9 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxIndexed is how many sockets of each kind are kept: with all of them the
-// index has 100 MiB.
-const maxIndexed = 1 << 21
+// Any user may have as many sockets as he has room for, with long texts.
+const (
+	maxIndexed = 1 << 21  // sockets of each kind
+	maxText    = 64 << 20 // bytes of the names of unix(7), and of the file of each rarer kind
+)
 
 // SocketIndex finds the sockets of our network namespace by their inodes. It is
 // made once, changes no more and may be used side by side.
@@ -29,8 +30,9 @@ type SocketIndex struct {
 	names  []byte       // of unix
 	digits int          // of an address in the kernel
 
-	mu     sync.Mutex // guards errors while the index is made
+	mu     sync.Mutex // guards what follows while the index is made
 	errors []error
+	cut    []string // kinds of which there are more than are kept
 }
 
 // inet4 is a socket with addresses of IPv4. Inodes of sockets have 32 bits.
@@ -159,15 +161,24 @@ func (x *SocketIndex) fail(err error) {
 	x.errors = append(x.errors, err)
 }
 
-// full says that there are more sockets of a kind than are kept.
+// full tells whether no more than n sockets of a kind are kept.
 func (x *SocketIndex) full(n int, kind string) bool {
 	if n < maxIndexed {
 		return false
 	}
-	if n == maxIndexed {
-		x.fail(fmt.Errorf("more than %d %s sockets: of the rest no more is known", maxIndexed, kind))
-	}
+	x.more(kind)
 	return true
+}
+
+// more keeps that there are more sockets of a kind than are kept: once, however
+// many there are.
+func (x *SocketIndex) more(kind string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !slices.Contains(x.cut, kind) {
+		x.cut = append(x.cut, kind)
+		x.errors = append(x.errors, fmt.Errorf("more %s sockets than can be kept: of the rest no more is known", kind))
+	}
 }
 
 // loadInet asks the kernel for all sockets at once, which is several times
@@ -179,65 +190,30 @@ func (x *SocketIndex) loadInet(f FS) {
 		if p != UDPLite { // few kernels can be asked for those
 			err = f.ask(unix.NETLINK_SOCK_DIAG, func(n *netlink) error {
 				x.inet4, x.inet6 = x.inet4[:had4], x.inet6[:had6]
-				return n.openSockets(p, func(s *NetSocket) { x.addInet(s.Inode, &s.InetSocket) })
+				return n.inet(p, openStates, x.addInet)
 			})
 		}
 		if err == nil || errors.Is(err, ErrChanged) {
 			continue // what changes while it is read may be missing
 		}
 		x.inet4, x.inet6 = x.inet4[:had4], x.inet6[:had6]
-		for _, name := range p.files() {
-			x.fail(f.eachLine(func(line []byte) bool {
-				parseInetSockets(line, func(inode uint64, s InetSocket) {
-					s.Protocol = p
-					x.addInet(inode, &s)
-				})
-				return true
-			}, "net", name))
-		}
+		x.fail(f.eachSocketOfFiles(p, x.addInet))
 	}
 	x.inet4, x.inet6 = arrange(x.inet4, inet4.id), arrange(x.inet6, inet6.id)
 }
 
-// openSockets passes the sockets of a protocol and both families to put that
-// have a descriptor, perhaps. One question for both families costs half of two:
-// most of it is the kernel's walk through an empty table. Only the old kind of
-// question can be asked so (struct inet_diag_req), and only about TCP.
-func (n *netlink) openSockets(p Protocol, put func(*NetSocket)) error {
-	keep := func(s *NetSocket) {
-		if s.Inode != 0 {
-			s.Protocol = p
-			put(s)
-		}
-	}
-	if p != TCP {
-		return n.inet(p, openStates, func(s *NetSocket) error {
-			keep(s)
-			return nil
-		})
-	}
-	const tcpDiag, size, states = 18, 60, 52
-	var req [size]byte
-	binary.NativeEndian.PutUint32(req[states:], openStates)
-	var s NetSocket
-	return n.each(question{kind: tcpDiag, flags: unix.NLM_F_DUMP, body: req[:]}, func(msg []byte) error {
-		if s.parse(msg) {
-			keep(&s)
-		}
+// addInet adds a socket, unless it belongs to no file. It has no error.
+func (x *SocketIndex) addInet(s *NetSocket) error {
+	if s.Inode == 0 || s.Inode > 1<<32-1 || x.full(len(x.inet4)+len(x.inet6), "internet") {
 		return nil
-	})
-}
-
-func (x *SocketIndex) addInet(inode uint64, s *InetSocket) {
-	if inode > 1<<32-1 || x.full(len(x.inet4)+len(x.inet6), "internet") {
-		return
 	}
-	ports := [2]uint16{s.Local.Port(), s.Remote.Port()}
+	inode, local, remote, ports := uint32(s.Inode), s.Local.Addr(), s.Remote.Addr(), [2]uint16{s.Local.Port(), s.Remote.Port()}
 	if s.IPv6 {
-		x.inet6 = append(x.inet6, inet6{uint32(inode), s.Local.Addr().As16(), s.Remote.Addr().As16(), ports, s.State, s.Protocol})
-		return
+		x.inet6 = append(x.inet6, inet6{inode, local.As16(), remote.As16(), ports, s.State, s.Protocol})
+	} else {
+		x.inet4 = append(x.inet4, inet4{inode, local.As4(), remote.As4(), ports, s.State, s.Protocol})
 	}
-	x.inet4 = append(x.inet4, inet4{uint32(inode), s.Local.Addr().As4(), s.Remote.Addr().As4(), ports, s.State, s.Protocol})
+	return nil
 }
 
 // loadUnix takes the names from where a hostile one can do no harm, if the
@@ -274,7 +250,11 @@ func (x *SocketIndex) loadUnix(f FS) {
 
 func (x *SocketIndex) addUnix(inode uint64, s UnixSocket) {
 	const longest = 1 << 10 // a name has 108 bytes at most
-	if inode > 1<<32-1 || len(s.Path) > longest || len(x.names) > 1<<32-1-longest || x.full(len(x.unix), "unix") {
+	if inode > 1<<32-1 || len(s.Path) > longest || x.full(len(x.unix), "unix") {
+		return
+	}
+	if len(x.names)+len(s.Path) > maxText {
+		x.more("unix")
 		return
 	}
 	x.unix = append(x.unix, unixSocket{
@@ -321,7 +301,12 @@ func (x *SocketIndex) loadOther(f FS) {
 		{"sctp/eps", func(line []byte) { parseSCTPEndpoint(line, socket) }},
 		{"icmp", func(line []byte) { parseRawSockets(line, "icmp", put) }},
 	} {
+		room := maxText
 		x.fail(f.eachLine(func(line []byte) bool {
+			if room -= len(line); room < 0 {
+				x.more(file.name)
+				return false
+			}
 			file.parse(line)
 			return true
 		}, "net", file.name))

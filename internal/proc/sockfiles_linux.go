@@ -1,44 +1,32 @@
 package proc
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
-	"io"
-	"os"
+	"io/fs"
 )
 
-// eachSocketOfFiles passes the sockets of the text files of a protocol to put.
+// eachSocketOfFiles passes the sockets of the text files of a protocol to put,
+// which ends it with an error.
 func (f FS) eachSocketOfFiles(p Protocol, put func(*NetSocket) error) error {
 	for i, name := range p.files() {
-		file, err := os.Open(f.path("net", name))
-		if i > 0 && errors.Is(err, os.ErrNotExist) {
+		var ended error
+		err := f.eachLine(func(line []byte) bool {
+			var s NetSocket
+			if s.parseLine(line) { // else it is the header
+				s.Protocol = p
+				ended = put(&s)
+			}
+			return ended == nil
+		}, "net", name)
+		if i > 0 && errors.Is(err, fs.ErrNotExist) {
 			continue // a kernel without IPv6
 		}
-		if err != nil {
-			return err
-		}
-		err = eachSocketOf(file, p, put)
-		if err := errors.Join(err, file.Close()); err != nil {
+		if err := errors.Join(ended, err); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func eachSocketOf(file io.Reader, p Protocol, put func(*NetSocket) error) error {
-	lines := bufio.NewScanner(file)
-	for lines.Scan() {
-		var s NetSocket
-		if !s.parseLine(lines.Bytes()) {
-			continue // the header
-		}
-		s.Protocol = p
-		if err := put(&s); err != nil {
-			return err
-		}
-	}
-	return lines.Err()
 }
 
 // parseLine reads a line of the files tcp, tcp6, udp and udp6: proc_pid_net(5).
@@ -48,14 +36,14 @@ func (s *NetSocket) parseLine(line []byte) (ok bool) {
 		fields[i], line = word(line)
 	}
 	local, is6, ok1 := parseEndpoint(fields[1])
-	remote, _, ok2 := parseEndpoint(fields[2])
+	remote, remote6, ok2 := parseEndpoint(fields[2])
 	state, ok3 := parseHex(fields[3])
 	send, receive, _ := bytes.Cut(fields[4], []byte(":"))
 	sendQueue, ok4 := parseHex(send)
 	receiveQueue, ok5 := parseHex(receive)
 	uid, ok6 := parseDecimal(fields[7])
 	inode, ok7 := parseDecimal(fields[9])
-	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || !ok6 || !ok7 {
+	if is6 != remote6 || !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || !ok6 || !ok7 {
 		return false
 	}
 	*s = NetSocket{

@@ -258,16 +258,22 @@ func (r *fileReader) foreignSocket(f *dtc.OpenFile, inode uint64, device [2]uint
 	f.Type, f.Device = "sock", r.device(device)
 	r.line = strconv.AppendUint(r.line[:0], inode, 10)
 	digits := len(r.line)
-	r.line = r.appendProtocol(r.line, f.FD)
+	if device == r.sockfs.number || !r.sockfs.known {
+		r.line = r.appendProtocol(r.line, f.FD)
+	} else { // a file, of which its file server would be asked
+		r.line = append(r.line, noProtocol...)
+	}
 	text := r.text(r.line)
 	f.Node, f.Name = text[:digits], text[digits:]
 }
+
+const noProtocol = "can't identify protocol"
 
 func (r *fileReader) appendProtocol(b []byte, fd string) []byte {
 	var name [64]byte
 	n, err := unix.Getxattr(r.host.path(string(r.inProcess("fd/"+fd))), "system.sockprotoname", name[:])
 	if err != nil || n <= 0 {
-		return append(b, "can't identify protocol"...)
+		return append(b, noProtocol...)
 	}
 	protocol, _, _ := bytes.Cut(name[:n], []byte{0})
 	return append(append(b, "protocol: "...), protocol...)

@@ -2,6 +2,7 @@ package status
 
 import (
 	"encoding/binary"
+	"os"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -19,7 +20,8 @@ import (
 type fileServer struct {
 	*fuseServer
 
-	silent atomic.Bool
+	silent  atomic.Bool
+	unknown atomic.Int64 // questions that it does not know
 }
 
 // serveFile answers until it is told to fall silent.
@@ -40,14 +42,17 @@ func (s *fileServer) serveFile() {
 
 func (s *fileServer) answerFile(request []byte) {
 	const lookup, forget, getattr, open, read, statfs, release, flush, opendir, interrupt = 1, 2, 3, 14, 15, 17, 18, 25, 27, 36
-	const root, file, size = 1, 2, 12345
+	const root, file, socket, size = 1, 2, 3, 12345
 	attr := func(node uint64) []byte {
 		var b [88]byte // struct fuse_attr
 		binary.NativeEndian.PutUint64(b[0:], node)
 		binary.NativeEndian.PutUint32(b[64:], 1) // links
-		if node == root {
+		switch node {
+		case root:
 			binary.NativeEndian.PutUint32(b[60:], unix.S_IFDIR|0o755)
-		} else {
+		case socket:
+			binary.NativeEndian.PutUint32(b[60:], unix.S_IFSOCK|0o755)
+		default:
 			binary.NativeEndian.PutUint64(b[8:], size)
 			binary.NativeEndian.PutUint32(b[60:], unix.S_IFREG|0o755)
 		}
@@ -56,13 +61,15 @@ func (s *fileServer) answerFile(request []byte) {
 	node := binary.NativeEndian.Uint64(request[16:])
 	switch binary.NativeEndian.Uint32(request[4:]) {
 	case lookup:
-		if !strings.HasPrefix(string(request[40:]), "a file\x00") {
+		name, _, _ := strings.Cut(string(request[40:]), "\x00")
+		found, ok := map[string]uint64{"a file": file, "a socket": socket}[name]
+		if !ok {
 			s.reply(request, unix.ENOENT, nil)
 			return
 		}
 		entry := make([]byte, 40, 128) // node, generation, no validity
-		binary.NativeEndian.PutUint64(entry, file)
-		s.reply(request, 0, append(entry, attr(file)...))
+		binary.NativeEndian.PutUint64(entry, found)
+		s.reply(request, 0, append(entry, attr(found)...))
 	case getattr:
 		s.reply(request, 0, append(make([]byte, 16), attr(node)...))
 	case open, opendir:
@@ -74,7 +81,26 @@ func (s *fileServer) answerFile(request []byte) {
 		s.reply(request, 0, nil)
 	case interrupt, forget:
 	default:
+		s.unknown.Add(1)
 		s.reply(request, unix.ENOSYS, nil)
+	}
+}
+
+// A socket that is a file is shown as lsof does, without a question to its
+// server: a silent one would make the process unreadable.
+func TestSocketOfAFileServer(t *testing.T) {
+	dir := folder(t, t.TempDir(), "served")
+	s := &fileServer{fuseServer: mountFUSE(t, "somewhere:/x", "fuse.test", dir, ",allow_other,default_permissions")}
+	s.serveFile()
+	fd, err := unix.Open(dir+"/a socket", unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	before := s.unknown.Load()
+	got := strings.Join(ourFiles(New(Options{}), t.Errorf)[os.Getpid()], "\n")
+	if asked := s.unknown.Load() - before; asked > 0 || !strings.Contains(got, "\t3\tcan't identify protocol") {
+		t.Errorf("%d questions, and it is shown so:\n%s", asked, got)
 	}
 }
 

@@ -3,6 +3,7 @@ package status
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -22,7 +23,10 @@ func (c *Collector) openFiles(ctx context.Context, sel *selector, r *dtc.Report,
 		return err
 	}
 	defer c.host.putPIDs(pids)
-	tables := newFileTables(c.host)
+	var tables *fileTables
+	if err := c.readings.within(ctx, dtc.StatusOpenFiles, func() { tables = newFileTables(c.host) }); err != nil {
+		return fmt.Errorf("list what is open: %w", err)
+	}
 	if hidden := c.host.hiddenNote(); hidden != "" {
 		tables.said = append(tables.said, hidden)
 	}

@@ -278,13 +278,10 @@ func (f *feed) getList(ctx context.Context, i int, q dtc.Query, take func(*dtc.R
 // maxText is how many bytes of a text are kept: more than any screen shows.
 const maxText = 4096
 
-// clip returns s, or a copy of its beginning if it is very long.
-func clip(s string) string {
-	if len(s) <= maxText {
-		return s
-	}
-	return strings.Clone(s[:maxText])
-}
+// clip returns a copy of s, of its beginning if it is very long. What is kept must
+// be a copy: the texts of many rows are cut from one, and a row that matches a
+// filter would hold all those that do not.
+func clip(s string) string { return strings.Clone(s[:min(len(s), maxText)]) }
 
 func clipProcess(p *dtc.Process) {
 	p.User, p.TTY, p.State, p.Name, p.Command = clip(p.User), clip(p.TTY), clip(p.State), clip(p.Name), clip(p.Command)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -267,4 +268,20 @@ func TestUntilNext(t *testing.T) {
 			t.Errorf("%s, offset %s: %s, want %s", test.now, test.offset, got, test.want)
 		}
 	}
+}
+
+// What is kept of an answer holds nothing else of it in memory.
+func TestClipHoldsNoMore(t *testing.T) {
+	const parts, size = 64, 1 << 20
+	kept := make([]string, parts)
+	for i := range kept {
+		kept[i] = clip(strings.Repeat("x", size)[:8])
+	}
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	if m.HeapAlloc > parts*size/2 {
+		t.Errorf("%d bytes for %d texts", m.HeapAlloc, len(kept))
+	}
+	runtime.KeepAlive(kept)
 }
