@@ -10,6 +10,7 @@ const (
 	EventProcess EventKind = "process"
 	EventLog     EventKind = "log"
 	EventHost    EventKind = "host"
+	EventNotify  EventKind = "notify"
 )
 
 // Event is one thing that happened in the fleet, as the monitor records it.
@@ -23,15 +24,23 @@ type Event struct {
 	State   State
 
 	// Of a process.
-	PID    int
-	Name   string
-	Exit   *Exit         // of StateDead
-	Lived  time.Duration // of StateDead
-	DiedAt time.Time     // of StateDead, if told more than a second after it
+	PID        int // 0 of a rule's missing, count and normal
+	Name       string
+	Rule       string        // name of the rule, "" of a single pid
+	Exit       *Exit         // of StateDead and StateRestarted
+	Lived      time.Duration // of these
+	DiedAt     time.Time     // of these, if told more than a second after it; zero where only bounds are known
+	DiedAfter  time.Time     // of these, where nobody saw the end: it lived then
+	DiedBefore time.Time     // and was gone then
+	NewPID     int           // of StateRestarted and StateReplaced
+	Gap        time.Duration // of these: from the end to the newcomer's start
+	Count      int           // of StateCount, StateNormal and a rule's StateMissing
+	Min, Max   int           // of these: what the rule allows; Max 0 is no limit
+	PostMortem *PostMortem   // of StateDead and StateRestarted; nil: nothing is known
 
 	// Of a log.
 	Alias  string
 	From   *int64 // position in the source's generation
 	To     *int64 // nil: unknown
-	Reason string // of a log or a host: one line, in words
+	Reason string // one line, in words
 }

@@ -33,6 +33,16 @@ const (
 	StateDead    State = "dead"    // it ended; told once
 	StateMissing State = "missing" // no such process at the start of a watch, and at each routine check
 
+	// Of a rule, see [ProcessRule].
+	StateRestarted State = "restarted" // it ended, and came back as another process in time
+	StateCount     State = "count"     // fewer or more processes than the rule allows
+	StateNormal    State = "normal"    // and now as many as it allows
+
+	// Of a single watched pid: after its end was told, a process with the same
+	// command came.
+	StateReplaced State = "replaced"
+
+	StateStopped     State = "stopped" // somebody stopped the host's agent on purpose
 	StateReachable   State = "reachable"
 	StateUnreachable State = "unreachable"
 	StateRebooted    State = "rebooted"
@@ -45,6 +55,8 @@ const (
 	StatePaused  State = "paused"  // the monitor cannot store at the moment
 	StateResumed State = "resumed" // and now it can
 	StateCorrupt State = "corrupt" // a sealed copy's checksum is not the source's
+
+	StateUndelivered State = "undelivered" // a notice was given up on
 )
 
 // ExitKind says how much is known of the end of a process.
@@ -61,22 +73,35 @@ const (
 type Exit struct {
 	Kind   ExitKind
 	Number int
+	Core   bool // the kernel wrote a core dump
+	OOM    bool // the kernel killed it, for it was out of memory
 }
 
 // Sighting is what an agent saw of a watched process. The agent numbers its
-// sightings and keeps those that end a watch until they are acknowledged.
+// sightings and keeps those that tell a change until they are acknowledged.
 type Sighting struct {
 	Run     string // the agent's run, a part of the event's id
 	Number  uint64 // counts up within the run; 0: answers a check, and is not kept
-	State   State  // StateAlive, StateDead or StateMissing
-	Process ProcessID
-	Boot    string // of the host, when seen
-	Name    string // the kernel's short name of the process, "" if unknown
-	Exit    Exit   // of StateDead
+	State   State
+	Process ProcessID // PID 0 of a rule's missing, count and normal, and of stopped
+	Boot    string    // of the host, when seen
+	Name    string    // the kernel's short name of the process, "" if unknown
+	Exit    Exit      // of StateDead and StateRestarted
 
-	Lived time.Duration // of StateDead: from its start to its end
+	Rule   string        // name of the rule that it belongs to; "" of a single pid
+	Count  int           // of a rule: the processes that there are, of StateMissing, StateCount and StateNormal
+	NewPID int           // of StateRestarted and StateReplaced: who came
+	Gap    time.Duration // of these: from the end to the newcomer's start
+	Reason string        // in words, "" where the state says all
+
+	Lived time.Duration // of StateDead and StateRestarted: from its start to its end
 
 	// Age is how long ago it happened, measured on a clock that runs through
 	// suspension and that nobody sets (CLOCK_BOOTTIME), at the time of sending.
-	Age time.Duration
+	// Where nobody saw it happen it is the least that it can be, and AgeMost the
+	// most; else AgeMost is 0.
+	Age     time.Duration
+	AgeMost time.Duration
+
+	PostMortem *PostMortem // of StateDead and StateRestarted; nil: nothing is known
 }

@@ -2,9 +2,7 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -195,132 +193,10 @@ func eventsSince(s string, now time.Time) (time.Time, error) {
 func eventFormat(name string) (func(*dtc.Event) []byte, error) {
 	switch name {
 	case "text":
-		return eventText, nil
+		return render.EventText, nil
 	case "json":
-		return eventJSON, nil
+		return render.EventJSON, nil
 	default:
 		return nil, usagef("-o %q is no format of events: give text or json", name)
-	}
-}
-
-// eventText returns an event as a line to read.
-func eventText(e *dtc.Event) []byte {
-	var what string
-	switch e.Kind {
-	case dtc.EventProcess:
-		what = processText(e)
-	case dtc.EventLog:
-		what = logText(e)
-	default:
-		what = withReason("host "+string(e.State), e.Reason)
-	}
-	line := e.Time.Local().Format("2006-01-02 15:04:05.000") + "  " + e.Host
-	if e.Address != "" && e.Address != e.Host {
-		line += " (" + e.Address + ")"
-	}
-	return append(render.AppendEscaped(nil, line+"  "+what), '\n')
-}
-
-func processText(e *dtc.Event) string {
-	name := e.Name
-	if name == "" {
-		name = "process"
-	}
-	what := fmt.Sprintf("%s[%d] %s", name, e.PID, e.State)
-	if e.State != dtc.StateDead {
-		return what
-	}
-	key, value := events.ExitField(e.Exit)
-	what += fmt.Sprintf(": %s %s, lived %s", strings.ReplaceAll(key, "_", " "), value, events.FormatLived(e.Lived))
-	if !e.DiedAt.IsZero() {
-		what += ", died at " + e.DiedAt.Local().Format("2006-01-02 15:04:05.000")
-	}
-	return what
-}
-
-func logText(e *dtc.Event) string {
-	what := "log"
-	if e.Alias != "" {
-		what += " " + e.Alias
-	}
-	what += " " + string(e.State)
-	if e.From != nil {
-		what += " from byte " + strconv.FormatInt(*e.From, 10)
-		if e.To != nil {
-			what += " to " + strconv.FormatInt(*e.To, 10)
-		}
-	}
-	return withReason(what, e.Reason)
-}
-
-func withReason(what, reason string) string {
-	if reason == "" {
-		return what
-	}
-	return what + ": " + reason
-}
-
-// eventRecord is an event in JSON: what it has depends on its kind.
-type eventRecord struct {
-	Time     string  `json:"time"`
-	Host     string  `json:"host"`
-	Address  string  `json:"address"`
-	Kind     string  `json:"kind"`
-	State    string  `json:"state"`
-	PID      int     `json:"pid,omitempty"`
-	Name     *string `json:"name,omitempty"`
-	ExitCode *int    `json:"exit_code,omitempty"`
-	Signal   *int    `json:"signal,omitempty"`
-	Exit     string  `json:"exit,omitempty"`
-	Lived    string  `json:"lived,omitempty"`
-	DiedAt   string  `json:"died_at,omitempty"`
-	Alias    string  `json:"alias,omitempty"`
-	From     *int64  `json:"from,omitempty"`
-	To       *int64  `json:"to,omitempty"`
-	Reason   string  `json:"reason,omitempty"`
-	Changed  string  `json:"changed,omitempty"`
-	Event    string  `json:"event"`
-}
-
-// eventTime is RFC 3339 with microseconds.
-const eventTime = "2006-01-02T15:04:05.000000Z07:00"
-
-// eventJSON returns an event as one object on a line.
-func eventJSON(e *dtc.Event) []byte {
-	r := eventRecord{
-		Time: e.Time.UTC().Format(eventTime), Host: e.Host, Address: e.Address,
-		Kind: string(e.Kind), State: string(e.State), PID: e.PID,
-		Alias: e.Alias, From: e.From, To: e.To, Reason: e.Reason, Event: e.ID,
-	}
-	switch {
-	case e.Kind == dtc.EventProcess:
-		r.Name = &e.Name
-		if e.State == dtc.StateDead {
-			r.setEnd(e)
-		}
-	case e.State == dtc.StateChanged:
-		r.Reason, r.Changed = "", e.Reason
-	}
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(r); err != nil {
-		return nil // no field of it can fail
-	}
-	return render.EscapeJSON(buf.Bytes())
-}
-
-func (r *eventRecord) setEnd(e *dtc.Event) {
-	switch {
-	case e.Exit != nil && e.Exit.Kind == dtc.ExitCode:
-		r.ExitCode = &e.Exit.Number
-	case e.Exit != nil && e.Exit.Kind == dtc.ExitSignal:
-		r.Signal = &e.Exit.Number
-	default:
-		r.Exit = "unknown"
-	}
-	r.Lived = events.FormatLived(e.Lived)
-	if !e.DiedAt.IsZero() {
-		r.DiedAt = e.DiedAt.UTC().Format(eventTime)
 	}
 }

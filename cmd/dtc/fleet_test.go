@@ -182,12 +182,14 @@ func (a testAgent) Info(context.Context) (dtc.Info, error) {
 	return dtc.Info{Version: "1.0.0", Boot: "b", Run: "r"}, nil
 }
 
-func (testAgent) Watch(ctx context.Context, _ string, _ []dtc.WatchTarget, _ func(dtc.Sighting) error) error {
+func (testAgent) Watch(ctx context.Context, _ string, _ dtc.Watching, _ func(dtc.Sighting) error) error {
 	<-ctx.Done()
 	return nil
 }
 
-func (testAgent) Check(context.Context, string, []int) ([]dtc.Sighting, error) { return nil, nil }
+func (testAgent) Check(context.Context, string, []int, []string) ([]dtc.Sighting, error) {
+	return nil, nil
+}
 
 func (testAgent) Acknowledge(context.Context, string, string, uint64) error { return nil }
 
@@ -284,3 +286,5 @@ func makeHostile(r *dtc.Report) {
 		r.Platform.Hostname, r.Platform.Virtualization = evil, evil
 	}
 }
+
+func (testAgent) Preview(context.Context, dtc.Watching) ([]dtc.RuleMatches, error) { return nil, nil }

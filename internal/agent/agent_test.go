@@ -44,7 +44,7 @@ func TestAnswers(t *testing.T) {
 	}
 	self := os.Getpid()
 	done := errors.New("seen")
-	err = c.Watch(t.Context(), []dtc.WatchTarget{{PID: self}}, func(s dtc.Sighting) error {
+	err = c.Watch(t.Context(), dtc.Watching{Targets: []dtc.WatchTarget{{PID: self}}}, func(s dtc.Sighting) error {
 		if s.State != dtc.StateAlive || s.Process.PID != self || s.Run != info.Run || s.Boot != info.Boot {
 			t.Errorf("sighting: %+v", s)
 		}
@@ -53,7 +53,7 @@ func TestAnswers(t *testing.T) {
 	if !errors.Is(err, done) {
 		t.Error(err)
 	}
-	seen, err := c.Check(t.Context(), []int{self})
+	seen, err := c.Check(t.Context(), []int{self}, nil)
 	if err != nil || len(seen) != 1 || seen[0].State != dtc.StateAlive {
 		t.Errorf("Check: %+v, %v", seen, err)
 	}
@@ -183,7 +183,7 @@ func TestMoveDuringWatch(t *testing.T) {
 	began := make(chan struct{})
 	var watch sync.WaitGroup
 	watch.Go(func() {
-		err := c.Watch(context.Background(), []dtc.WatchTarget{{PID: os.Getpid()}}, func(dtc.Sighting) error {
+		err := c.Watch(context.Background(), dtc.Watching{Targets: []dtc.WatchTarget{{PID: os.Getpid()}}}, func(dtc.Sighting) error {
 			close(began)
 			return nil
 		})

@@ -26,12 +26,16 @@ func (s service) Get(ctx context.Context, q dtc.Query, emit func(*dtc.Report) er
 	return s.a.status.Get(ctx, q, emit)
 }
 
-func (s service) Watch(ctx context.Context, asker string, targets []dtc.WatchTarget, emit func(dtc.Sighting) error) error {
-	return s.a.watcher.Watch(ctx, asker, targets, emit)
+func (s service) Watch(ctx context.Context, asker string, want dtc.Watching, emit func(dtc.Sighting) error) error {
+	return s.a.watcher.Watch(ctx, asker, want, emit)
 }
 
-func (s service) Check(ctx context.Context, asker string, pids []int) ([]dtc.Sighting, error) {
-	return s.a.watcher.Check(ctx, asker, pids)
+func (s service) Check(ctx context.Context, asker string, pids []int, rules []string) ([]dtc.Sighting, error) {
+	return s.a.watcher.Check(ctx, asker, pids, rules)
+}
+
+func (s service) Preview(ctx context.Context, want dtc.Watching) ([]dtc.RuleMatches, error) {
+	return s.a.watcher.Preview(ctx, want)
 }
 
 func (s service) Acknowledge(ctx context.Context, asker, run string, number uint64) error {

@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"dtc"
 )
 
 // What holds where a file says nothing.
@@ -50,16 +52,42 @@ type Monitor struct {
 	LocalHost      netip.AddrPort // to listen on; zero: not set
 	DetectInterval time.Duration  // of hosts that set none
 	Hosts          []Host         // in the order of the file
+	Receivers      []Receiver     // in the order of the file
+	Maintenance    []Maintenance  // in the order of the file
+}
+
+// Receiver is one notify: who is told of what, and how.
+type Receiver struct {
+	Name     string            // unique; the kind, or kind-2 and so on, if the file gives none
+	Kind     string            // name of the element in it: webhook, email, …
+	Settings map[string]string // that element's attributes; "file=PATH" is not read yet
+	For      []string          // hosts, groups, rules and states, or globs of them; none: everything
+	Wait     time.Duration     // what happens within it is told together
+	Remind   time.Duration     // what lasts is told again so often; 0: never
+	GiveUp   time.Duration     // a notice that cannot be delivered for so long is given up on
+	Line     int               // of the element
+}
+
+// Maintenance is a time in which what happens is not told: a day's time, each
+// day or on some weekdays, or one stretch of time.
+type Maintenance struct {
+	For      []string       // as of a Receiver
+	Days     []time.Weekday // on which it begins; none: every day
+	From, To time.Duration  // since midnight, local time; To at most From: it ends on the next day
+	Start    time.Time      // of one stretch; zero: it is a day's time
+	End      time.Time
+	Line     int // of the element
 }
 
 // Host is one remote_host.
 type Host struct {
-	Name           string         // unique; Address.String() if the file gives none
-	Address        netip.AddrPort // unique
-	Groups         []string       // none twice
-	PIDs           []int          // none twice
-	DetectInterval time.Duration  // its own, else the file's
-	Line           int            // of the element
+	Name           string            // unique; Address.String() if the file gives none
+	Address        netip.AddrPort    // unique
+	Groups         []string          // none twice
+	PIDs           []int             // none twice
+	Rules          []dtc.ProcessRule // its own, then those of the file that it has no own of the same name of
+	DetectInterval time.Duration     // its own, else the file's
+	Line           int               // of the element
 }
 
 // LoadAgent reads the agent.xml at path. An error of type [Errors] holds the

@@ -151,11 +151,16 @@ type farmer struct{ *status.Collector }
 
 func (farmer) Info(context.Context) (dtc.Info, error) { return dtc.Info{Version: "farm"}, nil }
 
-func (farmer) Watch(context.Context, string, []dtc.WatchTarget, func(dtc.Sighting) error) error {
+func (farmer) Watch(context.Context, string, dtc.Watching, func(dtc.Sighting) error) error {
 	return nil
 }
-func (farmer) Check(context.Context, string, []int) ([]dtc.Sighting, error) { return nil, nil }
-func (farmer) Acknowledge(context.Context, string, string, uint64) error    { return nil }
+func (farmer) Check(context.Context, string, []int, []string) ([]dtc.Sighting, error) {
+	return nil, nil
+}
+func (farmer) Acknowledge(context.Context, string, string, uint64) error { return nil }
+func (farmer) Preview(context.Context, dtc.Watching) ([]dtc.RuleMatches, error) {
+	return nil, nil
+}
 
 // nobody answers nothing.
 type nobody struct{ farmer }

@@ -284,7 +284,7 @@ func agentAsksAgent(t *testing.T, l *lone) {
 	if err == nil {
 		t.Error("Get has no error for an agent")
 	}
-	err = c.Watch(ctx, []dtc.WatchTarget{{PID: 1}}, func(s dtc.Sighting) error {
+	err = c.Watch(ctx, dtc.Watching{Targets: []dtc.WatchTarget{{PID: 1}}}, func(s dtc.Sighting) error {
 		t.Errorf("Watch told an agent %+v", s)
 		return nil
 	})

@@ -61,39 +61,13 @@ func appendProcess(b []byte, e *dtc.Event, zone *time.Location) []byte {
 	if e.State != dtc.StateDead {
 		return b
 	}
-	key, value := ExitField(e.Exit)
+	key, value := e.Exit.Field()
 	b = appendField(b, key, value)
-	b = appendField(b, "lived", FormatLived(e.Lived))
+	b = appendField(b, "lived", dtc.FormatLived(e.Lived))
 	if !e.DiedAt.IsZero() {
 		b = appendField(b, "died_at", e.DiedAt.In(zone).Format(timeLayout))
 	}
 	return b
-}
-
-// ExitField returns how a process ended as the key and the value of its line:
-// exit_code=N, signal=N or exit=unknown.
-func ExitField(e *dtc.Exit) (key, value string) {
-	switch {
-	case e != nil && e.Kind == dtc.ExitCode:
-		return "exit_code", strconv.Itoa(e.Number)
-	case e != nil && e.Kind == dtc.ExitSignal:
-		return "signal", strconv.Itoa(e.Number)
-	default:
-		return "exit", "unknown"
-	}
-}
-
-// FormatLived returns how long a process lived as its line says it: to the
-// second, under a minute to the millisecond; "unknown" if it is negative.
-func FormatLived(d time.Duration) string {
-	switch {
-	case d < 0:
-		return "unknown"
-	case d < time.Minute:
-		return d.Round(time.Millisecond).String()
-	default:
-		return d.Round(time.Second).String()
-	}
 }
 
 func appendPresent(b []byte, key, value string) []byte {

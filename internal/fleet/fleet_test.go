@@ -69,7 +69,7 @@ func (a *agent) Get(ctx context.Context, _ dtc.Query, emit func(*dtc.Report) err
 	return a.get(ctx, emit)
 }
 
-func (a *agent) Watch(ctx context.Context, _ string, _ []dtc.WatchTarget, _ func(dtc.Sighting) error) error {
+func (a *agent) Watch(ctx context.Context, _ string, _ dtc.Watching, _ func(dtc.Sighting) error) error {
 	<-ctx.Done()
 	return ctx.Err()
 }
@@ -291,7 +291,7 @@ func TestKeep(t *testing.T) {
 				}
 				defer inside.Add(-1)
 				told <- "up " + info.Run
-				return c.Watch(ctx, nil, func(dtc.Sighting) error { return nil })
+				return c.Watch(ctx, dtc.Watching{}, func(dtc.Sighting) error { return nil })
 			},
 			Down: func(error) { told <- "down" },
 		})

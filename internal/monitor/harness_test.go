@@ -310,7 +310,8 @@ func (a *agent) Get(context.Context, dtc.Query, func(*dtc.Report) error) error {
 	return errors.New("not asked here")
 }
 
-func (a *agent) Watch(ctx context.Context, asker string, targets []dtc.WatchTarget, emit func(dtc.Sighting) error) error {
+func (a *agent) Watch(ctx context.Context, asker string, want dtc.Watching, emit func(dtc.Sighting) error) error {
+	targets := want.Targets
 	c := watchCall{asker: asker, targets: targets, see: make(chan dtc.Sighting), over: make(chan struct{})}
 	defer close(c.over)
 	a.watches <- c
@@ -326,7 +327,7 @@ func (a *agent) Watch(ctx context.Context, asker string, targets []dtc.WatchTarg
 	}
 }
 
-func (a *agent) Check(_ context.Context, _ string, pids []int) ([]dtc.Sighting, error) {
+func (a *agent) Check(_ context.Context, _ string, pids []int, _ []string) ([]dtc.Sighting, error) {
 	a.checks <- pids
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -437,3 +438,5 @@ func closedWithin(t *testing.T, c net.Conn, d time.Duration) {
 }
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func (*agent) Preview(context.Context, dtc.Watching) ([]dtc.RuleMatches, error) { return nil, nil }

@@ -156,7 +156,7 @@ func (w *hostWatch) up(ctx context.Context, client *wire.Client, info dtc.Info) 
 				return nil
 			},
 			func(ctx context.Context) error {
-				return client.Watch(ctx, w.wanted(h.PIDs), func(s dtc.Sighting) error {
+				return client.Watch(ctx, dtc.Watching{Targets: w.wanted(h.PIDs)}, func(s dtc.Sighting) error {
 					if err := w.saw(s, check{}); err != nil {
 						return err
 					}
@@ -235,7 +235,7 @@ func (w *hostWatch) checkAll(ctx context.Context, client *wire.Client, configure
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	seen, err := client.Check(ctx, pids)
+	seen, err := client.Check(ctx, pids, nil)
 	if err != nil {
 		return err
 	}

@@ -138,7 +138,7 @@ func watchFor(t *testing.T, w *Watcher, asker string, targets ...dtc.WatchTarget
 	f := &feed{seen: make(chan dtc.Sighting, 10_000), cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(f.done)
-		f.err = w.Watch(ctx, asker, targets, func(s dtc.Sighting) error {
+		f.err = w.Watch(ctx, asker, dtc.Watching{Targets: targets}, func(s dtc.Sighting) error {
 			f.seen <- s
 			return nil
 		})

@@ -15,10 +15,27 @@ type process struct {
 	began  time.Duration // since boot
 	handle handle        // the waiter's own
 
-	name   string               // guarded by Watcher.mu
-	owners map[*session]*target // who is to be told; guarded by Watcher.mu
-	ended  bool                 // guarded by Watcher.mu
-	polled bool                 // the poller has it, not the waiter; guarded by Watcher.attaching
+	name   string             // guarded by Watcher.mu
+	owners map[owner]struct{} // who is to be told; guarded by Watcher.mu
+	vitals vitals             // what it was last seen to use; guarded by Watcher.mu
+	ended  bool               // guarded by Watcher.mu
+	polled bool               // the poller has it, not the waiter; guarded by Watcher.attaching
+}
+
+// owner is who is told that a process which it holds has ended.
+type owner interface {
+	// ended is called once of a process, with Watcher.mu held.
+	ended(w *Watcher, p *process, end *ending)
+}
+
+// ending is how a process ended. Times are since boot.
+type ending struct {
+	exit  dtc.Exit
+	name  string // as known last
+	at    time.Duration
+	since time.Duration // where nobody saw the end: it lived then. 0: it was seen
+	lived time.Duration
+	post  *dtc.PostMortem
 }
 
 // start begins, or goes on with, one target of a call of Watch.
@@ -105,7 +122,7 @@ func (w *Watcher) foundGone(who identity) dtc.Sighting {
 func (w *Watcher) vacate(s *session, t *target) {
 	w.mu.Lock()
 	held := t.held
-	alone := held != nil && w.leave(held, s)
+	alone := held != nil && w.leave(held, t)
 	t.state, t.held = targetNew, nil
 	w.mu.Unlock()
 	if alone {
@@ -260,11 +277,11 @@ func (w *Watcher) own(s *session, t *target, seen proc.Seen) *process {
 			id:     seen.ID,
 			began:  now() - seen.Lived,
 			name:   seen.Name,
-			owners: map[*session]*target{},
+			owners: map[owner]struct{}{},
 		}
 		w.held[p.id] = p
 	}
-	p.owners[s] = t
+	p.owners[t] = struct{}{}
 	t.state, t.held = targetHeld, p
 	if !isNew {
 		return nil
@@ -335,21 +352,26 @@ func (w *Watcher) ended(p *process, exit dtc.Exit, name string) {
 	if name == "" {
 		name = p.name
 	}
-	sighting := w.sighting(dtc.StateDead, p.id, name)
-	sighting.Exit = exit
-	sighting.Lived = max(0, at-p.began)
-	for s, t := range p.owners {
-		t.state, t.held, t.last = targetEnded, nil, identity{w.boot, p.id}
-		w.queue(s, sighting, at)
-		t.number = w.number
+	end := ending{exit: exit, name: name, at: at, lived: max(0, at-p.began), post: w.postMortem(p)}
+	for o := range p.owners {
+		o.ended(w, p, &end)
 	}
 	p.owners = nil
 }
 
-// leave takes a session off a process, and says whether nobody watches it any
+// ended implements [owner].
+func (t *target) ended(w *Watcher, p *process, end *ending) {
+	sighting := w.sighting(dtc.StateDead, p.id, end.name)
+	sighting.Exit, sighting.Lived, sighting.PostMortem = end.exit, end.lived, end.post
+	t.state, t.held, t.last = targetEnded, nil, identity{w.boot, p.id}
+	w.queue(t.session, sighting, end.at)
+	t.number = w.number
+}
+
+// leave takes an owner off a process, and says whether nobody watches it any
 // more: it is to be released then. w.mu is held.
-func (w *Watcher) leave(p *process, s *session) bool {
-	delete(p.owners, s)
+func (w *Watcher) leave(p *process, o owner) bool {
+	delete(p.owners, o)
 	if p.ended || len(p.owners) > 0 {
 		return false
 	}

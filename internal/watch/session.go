@@ -13,6 +13,7 @@ import (
 type session struct {
 	asker   string
 	targets map[int]*target
+	rules   map[string]*rule // by name
 
 	// Sightings are numbered as they are queued and given out in the order of
 	// their numbers, whichever of the two rows they stand in.
@@ -29,10 +30,11 @@ type session struct {
 
 // target is one pid of an asker.
 type target struct {
-	state  targetState
-	held   *process // targetHeld
-	last   identity // targetEnded: who has ended
-	number uint64   // targetEnded: of the sighting that tells it
+	session *session
+	state   targetState
+	held    *process // targetHeld
+	last    identity // targetEnded: who has ended
+	number  uint64   // targetEnded: of the sighting that tells it
 }
 
 type targetState uint8
@@ -76,7 +78,7 @@ func (w *Watcher) begin(asker string) (*call, error) {
 				return nil, unavailable("watch processes: as many others watch already as one agent serves")
 			}
 		}
-		s = &session{asker: asker, targets: map[int]*target{}}
+		s = &session{asker: asker, targets: map[int]*target{}, rules: map[string]*rule{}}
 		w.sessions[asker] = s
 	}
 	c := &call{session: s, wake: make(chan struct{}, 1)}
@@ -140,7 +142,7 @@ func (w *Watcher) retarget(c *call, targets []dtc.WatchTarget) (told map[identit
 	dropped := w.disown(s, keep)
 	for pid := range keep {
 		if s.targets[pid] == nil {
-			s.targets[pid] = &target{}
+			s.targets[pid] = &target{session: s}
 		}
 	}
 	told = make(map[identity]uint64, len(s.deaths))
@@ -161,7 +163,7 @@ func (w *Watcher) disown(s *session, keep map[int]bool) []*process {
 			continue
 		}
 		delete(s.targets, pid)
-		if t.held != nil && w.leave(t.held, s) {
+		if t.held != nil && w.leave(t.held, t) {
 			alone = append(alone, t.held)
 		}
 	}

@@ -123,8 +123,13 @@ func (w *Watcher) Run(ctx context.Context) error {
 // taken over its pid is not watched: an asker that has recorded a death gives
 // that target no more, or goes on giving Known. A process that has been told
 // dead is from then on no process at all, even if its zombie still stands.
-func (w *Watcher) Watch(ctx context.Context, asker string, targets []dtc.WatchTarget, emit func(dtc.Sighting) error) error {
+func (w *Watcher) Watch(ctx context.Context, asker string, want dtc.Watching, emit func(dtc.Sighting) error) error {
+	targets := want.Targets
 	if err := checkTargets(targets); err != nil {
+		return err
+	}
+	sels, err := newSelectors(want.Rules)
+	if err != nil {
 		return err
 	}
 	if err := w.await(ctx); err != nil {
@@ -151,6 +156,12 @@ func (w *Watcher) Watch(ctx context.Context, asker string, targets []dtc.WatchTa
 			return err
 		}
 	}
+	if err := w.startRules(ctx, c, want.Rules, sels); err != nil {
+		return err
+	}
+	if err := w.flush(ctx, c, emit); err != nil {
+		return err
+	}
 	for {
 		select {
 		case <-c.wake:
@@ -169,7 +180,7 @@ func (w *Watcher) Watch(ctx context.Context, asker string, targets []dtc.WatchTa
 // given) now, and returns alive or missing of each, without a number. One that
 // was missing and has come to be is watched from now on. Those that have ended
 // are left out: their deaths come through Watch.
-func (w *Watcher) Check(ctx context.Context, asker string, pids []int) ([]dtc.Sighting, error) {
+func (w *Watcher) Check(ctx context.Context, asker string, pids []int, rules []string) ([]dtc.Sighting, error) {
 	if err := w.await(ctx); err != nil {
 		return nil, err
 	}
@@ -186,7 +197,8 @@ func (w *Watcher) Check(ctx context.Context, asker string, pids []int) ([]dtc.Si
 			seen = append(seen, sighting)
 		}
 	}
-	return seen, nil
+	of, err := w.checkRules(ctx, s, rules)
+	return append(seen, of...), err
 }
 
 // Acknowledge drops the asker's queued deaths of a run up to a number: they are

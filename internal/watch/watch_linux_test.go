@@ -48,7 +48,7 @@ func platformHelper(verb, arg string) {
 		pid, _ := strconv.Atoi(arg)
 		w := New(Options{Run: "h", Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))})
 		go func() { panic(w.Run(context.Background())) }()
-		_ = w.Watch(context.Background(), "m", []dtc.WatchTarget{{PID: pid}}, func(s dtc.Sighting) error {
+		_ = w.Watch(context.Background(), "m", dtc.Watching{Targets: []dtc.WatchTarget{{PID: pid}}}, func(s dtc.Sighting) error {
 			return json.NewEncoder(os.Stdout).Encode(s)
 		})
 	}
@@ -221,7 +221,7 @@ func TestPIDIsReused(t *testing.T) {
 	if dead.Process != id {
 		t.Errorf("dead is %+v, want %+v", dead.Process, id)
 	}
-	if seen, err := w.Check(t.Context(), "m", nil); err != nil || len(seen) != 0 {
+	if seen, err := w.Check(t.Context(), "m", nil, nil); err != nil || len(seen) != 0 {
 		t.Errorf("the newcomer is watched: %+v, %v", seen, err)
 	}
 	f.stop()
@@ -245,7 +245,7 @@ func TestMissingComesToBe(t *testing.T) {
 	f := watchFor(t, w, "m", pids(pid)...)
 	f.is(t, pid, dtc.StateMissing)
 	n := reuse(t, pid)
-	seen, err := w.Check(t.Context(), "m", nil)
+	seen, err := w.Check(t.Context(), "m", nil, nil)
 	if err != nil || len(seen) != 1 || seen[0].State != dtc.StateAlive || seen[0].Process != identify(t, pid) {
 		t.Fatalf("Check = %+v, %v", seen, err)
 	}
@@ -418,7 +418,7 @@ func TestLatency(t *testing.T) {
 	var took []time.Duration
 	now := make(chan time.Time, 1)
 	go func() {
-		_ = w.Watch(t.Context(), "m", pids(list...), func(s dtc.Sighting) error {
+		_ = w.Watch(t.Context(), "m", dtc.Watching{Targets: pids(list...)}, func(s dtc.Sighting) error {
 			if s.State == dtc.StateDead {
 				now <- time.Now()
 			}

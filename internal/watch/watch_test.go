@@ -48,7 +48,7 @@ func TestMissingIsWatchedOnceItIsThere(t *testing.T) {
 		t.Error("a sighting of Watch has no number")
 	}
 	for range 2 {
-		seen, err := w.Check(t.Context(), "m", []int{c.pid})
+		seen, err := w.Check(t.Context(), "m", []int{c.pid}, nil)
 		if err != nil || len(seen) != 1 || seen[0].State != dtc.StateMissing || seen[0].Number != 0 {
 			t.Fatalf("Check = %+v, %v", seen, err)
 		}
@@ -59,19 +59,19 @@ func TestMissingIsWatchedOnceItIsThere(t *testing.T) {
 func TestCheckTellsTheLiving(t *testing.T) {
 	a, b := start(t, "exit 0"), start(t, "exit 0")
 	w := newWatcher(t)
-	if _, err := w.Check(t.Context(), "m", nil); dtc.KindOf(err) != dtc.KindInvalid {
+	if _, err := w.Check(t.Context(), "m", nil, nil); dtc.KindOf(err) != dtc.KindInvalid {
 		t.Errorf("Check without a watch: %v", err)
 	}
 	f := watchFor(t, w, "m", pids(a.pid, b.pid)...)
 	f.is(t, a.pid, dtc.StateAlive)
 	f.is(t, b.pid, dtc.StateAlive)
-	seen, err := w.Check(t.Context(), "m", []int{b.pid, 4_000_000})
+	seen, err := w.Check(t.Context(), "m", []int{b.pid, 4_000_000}, nil)
 	if err != nil || len(seen) != 1 || seen[0].Process != identify(t, b.pid) || seen[0].State != dtc.StateAlive || seen[0].Number != 0 {
 		t.Fatalf("Check of one = %+v, %v", seen, err)
 	}
 	a.kill()
 	f.is(t, a.pid, dtc.StateDead)
-	seen, err = w.Check(t.Context(), "m", nil)
+	seen, err = w.Check(t.Context(), "m", nil, nil)
 	if err != nil || len(seen) != 1 || seen[0].Process.PID != b.pid {
 		t.Fatalf("Check of all after a death = %+v, %v", seen, err)
 	}
@@ -144,7 +144,7 @@ func TestKnownIsGone(t *testing.T) {
 			t.Errorf("told %+v", dead)
 		}
 		f.quiet(t)
-		if seen, err := w.Check(t.Context(), "taken", nil); err != nil || len(seen) != 0 {
+		if seen, err := w.Check(t.Context(), "taken", nil, nil); err != nil || len(seen) != 0 {
 			t.Errorf("the newcomer is watched: %+v, %v", seen, err)
 		}
 	})
@@ -252,10 +252,10 @@ func TestAskerAwayLongestMakesRoom(t *testing.T) {
 	feeds["2"].stop()
 	fifth = watchFor(t, w, "5", pids(c.pid)...)
 	fifth.is(t, c.pid, dtc.StateAlive)
-	if _, err := w.Check(t.Context(), "2", nil); err != nil {
+	if _, err := w.Check(t.Context(), "2", nil, nil); err != nil {
 		t.Errorf("who went last was dropped: %v", err)
 	}
-	if _, err := w.Check(t.Context(), "3", nil); err == nil {
+	if _, err := w.Check(t.Context(), "3", nil, nil); err == nil {
 		t.Error("who went first was kept")
 	}
 	c.kill()
@@ -286,7 +286,7 @@ func TestPollsWhereTheSystemDoesNotTell(t *testing.T) {
 func TestEmitFails(t *testing.T) {
 	c := start(t, "exit 0")
 	w := newWatcher(t)
-	err := w.Watch(t.Context(), "m", pids(c.pid), func(dtc.Sighting) error { return errEmit })
+	err := w.Watch(t.Context(), "m", dtc.Watching{Targets: pids(c.pid)}, func(dtc.Sighting) error { return errEmit })
 	if !errors.Is(err, errEmit) {
 		t.Errorf("Watch = %v", err)
 	}
@@ -301,7 +301,7 @@ func TestWrongTargets(t *testing.T) {
 		"too many": make([]dtc.WatchTarget, MaxTargets+1),
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := w.Watch(t.Context(), "m", targets, func(dtc.Sighting) error { return nil })
+			err := w.Watch(t.Context(), "m", dtc.Watching{Targets: targets}, func(dtc.Sighting) error { return nil })
 			wantKind(t, err, dtc.KindInvalid)
 		})
 	}
@@ -320,8 +320,8 @@ func TestStops(t *testing.T) {
 		t.Errorf("Run = %v", err)
 	}
 	wantKind(t, f.wait(), dtc.KindUnavailable)
-	wantKind(t, w.Watch(t.Context(), "m", nil, nil), dtc.KindUnavailable)
-	_, err := w.Check(t.Context(), "m", nil)
+	wantKind(t, w.Watch(t.Context(), "m", dtc.Watching{}, nil), dtc.KindUnavailable)
+	_, err := w.Check(t.Context(), "m", nil, nil)
 	wantKind(t, err, dtc.KindUnavailable)
 }
 
@@ -360,7 +360,7 @@ func TestLookNeverBlocksTheOthers(t *testing.T) {
 	slow := make(chan struct{})
 	done := make(chan error, 1)
 	go func() {
-		done <- w.Watch(t.Context(), "slow", pids(c.pid), func(dtc.Sighting) error {
+		done <- w.Watch(t.Context(), "slow", dtc.Watching{Targets: pids(c.pid)}, func(dtc.Sighting) error {
 			<-slow
 			return errEmit
 		})

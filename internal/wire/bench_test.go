@@ -54,7 +54,7 @@ func BenchmarkInfo(b *testing.B) {
 // BenchmarkSighting measures from the agent's emit to the monitor's.
 func BenchmarkSighting(b *testing.B) {
 	emits, seen := make(chan struct{}), make(chan struct{})
-	r := serve(b, &Server{Agent: &fakeAgent{watch: func(ctx context.Context, _ string, _ []dtc.WatchTarget, emit func(dtc.Sighting) error) error {
+	r := serve(b, &Server{Agent: &fakeAgent{watch: func(ctx context.Context, _ string, _ dtc.Watching, emit func(dtc.Sighting) error) error {
 		for {
 			select {
 			case <-emits:
@@ -72,7 +72,7 @@ func BenchmarkSighting(b *testing.B) {
 	defer watching.Wait()
 	defer cancel()
 	watching.Go(func() {
-		_ = c.Watch(ctx, nil, func(dtc.Sighting) error {
+		_ = c.Watch(ctx, dtc.Watching{}, func(dtc.Sighting) error {
 			seen <- struct{}{}
 			return nil
 		})

@@ -59,13 +59,13 @@ func (c *Client) Get(ctx context.Context, q dtc.Query, emit func(*dtc.Report) er
 	})
 }
 
-// Watch tells what happens to the targets until ctx is done or the connection
+// Watch tells what happens to what is wanted until ctx is done or the connection
 // is lost. An error of emit ends Watch and is returned as it is.
-func (c *Client) Watch(ctx context.Context, targets []dtc.WatchTarget, emit func(dtc.Sighting) error) error {
+func (c *Client) Watch(ctx context.Context, want dtc.Watching, emit func(dtc.Sighting) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	return c.call(ctx, 0, func(ctx context.Context) (given bool, err error) {
-		stream, err := shared().rpc.Watch(ctx, newTargets(targets))
+		stream, err := shared().rpc.Watch(ctx, newWatching(&want))
 		if err != nil {
 			return false, err
 		}
@@ -82,7 +82,10 @@ func (c *Client) Watch(ctx context.Context, targets []dtc.WatchTarget, emit func
 			if err != nil {
 				return given, err
 			}
-			s.Age += way.late(clock)
+			late := way.late(clock)
+			if s.Age += late; s.AgeMost > 0 {
+				s.AgeMost += late
+			}
 			given = true
 			if err := emit(s); err != nil {
 				return given, &emitError{err}
@@ -95,12 +98,9 @@ func (c *Client) Watch(ctx context.Context, targets []dtc.WatchTarget, emit func
 	})
 }
 
-// Check has the agent look at the processes now.
-func (c *Client) Check(ctx context.Context, pids []int) ([]dtc.Sighting, error) {
-	m := &CheckRequest{Pids: make([]int64, len(pids))}
-	for i, pid := range pids {
-		m.Pids[i] = int64(pid)
-	}
+// Check has the agent look at the processes and rules now.
+func (c *Client) Check(ctx context.Context, pids []int, rules []string) ([]dtc.Sighting, error) {
+	m := newCheck(pids, rules)
 	var sightings []dtc.Sighting
 	err := c.call(ctx, maxReply+1024, func(ctx context.Context) (bool, error) {
 		reply, err := shared().rpc.Check(ctx, m)
@@ -119,6 +119,21 @@ func (c *Client) Check(ctx context.Context, pids []int) ([]dtc.Sighting, error) 
 		return nil, err
 	}
 	return sightings, nil
+}
+
+// Preview asks which processes the rules match and which pids are there now, the
+// targets first.
+func (c *Client) Preview(ctx context.Context, want dtc.Watching) ([]dtc.RuleMatches, error) {
+	var matches []dtc.RuleMatches
+	err := c.call(ctx, maxReply+1024, func(ctx context.Context) (bool, error) {
+		reply, err := shared().rpc.Preview(ctx, newWatching(&want))
+		if err != nil {
+			return false, err
+		}
+		matches = reply.matches()
+		return true, nil
+	})
+	return matches, err
 }
 
 // Acknowledge tells that all sightings of the run up to number are recorded.

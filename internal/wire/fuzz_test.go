@@ -108,13 +108,64 @@ func checkTime(t *testing.T, at time.Time) {
 	}
 }
 
+func sampleWatching() *dtc.Watching {
+	return &dtc.Watching{
+		Targets: []dtc.WatchTarget{{PID: 7, Known: dtc.ProcessID{PID: 7, Start: math.MaxUint64}, KnownBoot: "b"}, {PID: 8}},
+		Rules: []dtc.ProcessRule{
+			{
+				Name: "web", Match: "nginx: master\xff", User: "root", Min: 1, Max: 4, RestartWithin: 10 * time.Second,
+				Known: []dtc.ProcessID{{PID: 9, Start: 3}}, KnownBoot: "b",
+			},
+			{Name: "a", Exe: "/bin/a"},
+			{Name: "b", PIDFile: "/run/b.pid"},
+			{Name: "c", Unit: "c.service"},
+			{Name: "d", Port: 65535},
+		},
+	}
+}
+
+func sampleSighting() *dtc.Sighting {
+	return &dtc.Sighting{
+		Run: "r", State: dtc.StateRestarted, Process: dtc.ProcessID{PID: 7, Start: 5}, Boot: "b", Name: "n\xff",
+		Exit: dtc.Exit{Kind: dtc.ExitSignal, Number: 9, Core: true, OOM: true}, Lived: time.Hour, Age: time.Millisecond, AgeMost: time.Minute,
+		Rule: "web", Count: 2, NewPID: 8, Gap: time.Second, Reason: "so",
+		PostMortem: &dtc.PostMortem{CPU: 0, RSSBytes: 5, Threads: dtc.Absent, Descriptors: 3, PPID: 1, Parent: "init", Command: "n x", Sampled: dtc.Absent},
+	}
+}
+
+func sampleMatches() []dtc.RuleMatches {
+	return []dtc.RuleMatches{
+		{PID: 4, Problem: "there is no such process"},
+		{Rule: "web", Total: 9, Matches: []dtc.Match{{ID: dtc.ProcessID{PID: 9, Start: 3}, User: "root", Name: "n", Command: "n \xff"}}},
+	}
+}
+
+// checkWatching fails of what no watch can be.
+func checkWatching(t *testing.T, want *dtc.Watching) {
+	t.Helper()
+	for _, target := range want.Targets {
+		if target.PID <= 0 || target.Known.PID < 0 || len(target.KnownBoot) > maxShort {
+			t.Fatalf("impossible: %+v", target)
+		}
+	}
+	for _, r := range want.Rules {
+		if r.Port < 0 || r.Port > 65535 || r.Min < 0 || r.Max < 0 || r.RestartWithin < 0 || len(r.Match) > maxCondition {
+			t.Fatalf("impossible: %+v", r)
+		}
+	}
+	if again, err := newWatching(want).watching(); err != nil || !reflect.DeepEqual(again, *want) {
+		t.Fatalf("%+v became %+v, %v", *want, again, err)
+	}
+}
+
 // FuzzMessages has both sides read whatever may come in the other messages.
 func FuzzMessages(f *testing.F) {
 	for _, m := range []proto.Message{
 		newInfo(dtc.Info{Version: "1", Boot: "b", Run: "r"}),
-		newTargets([]dtc.WatchTarget{{PID: 1, Known: dtc.ProcessID{PID: 1, Start: 2}, KnownBoot: "b"}}),
-		newSighting(&dtc.Sighting{Run: "r", State: dtc.StateDead, Exit: dtc.Exit{Kind: dtc.ExitCode, Number: 1}, Lived: time.Hour}),
-		&CheckRequest{Pids: []int64{1, 2}},
+		newWatching(sampleWatching()),
+		newSighting(sampleSighting()),
+		newCheck([]int{1, 2}, []string{"web"}),
+		newPreview(sampleMatches()),
 		newSelection(&dtc.Selection{PIDs: []int{1}, Users: []string{"u"}, Names: []string{"/^a/"}, Paths: []string{"/**"}, Ports: []int{80}, Sort: "-pid", Limit: 5}),
 		&JoinMessage{Token: []byte("t"), Listen: []byte("127.0.0.1:1")},
 		&JoinedMessage{Error: "e", ErrorKind: 7},
@@ -132,30 +183,32 @@ func FuzzMessages(f *testing.F) {
 			}
 		}
 		if m := new(WatchRequest); proto.Unmarshal(b, m) == nil {
-			targets, err := m.targets()
-			for _, target := range targets {
-				if err == nil && (target.PID <= 0 || target.Known.PID < 0 || len(target.KnownBoot) > maxShort) {
-					t.Fatalf("impossible: %+v", target)
-				}
+			if want, err := m.watching(); err == nil {
+				checkWatching(t, &want)
 			}
 		}
 		if m := new(SightingMessage); proto.Unmarshal(b, m) == nil {
 			s, err := m.sighting()
-			if err == nil && (s.Age < 0 || s.Lived < dtc.Absent || len(s.Name) > maxShort || s.Process.PID < 0) {
+			if err == nil && (s.Age < 0 || s.Lived < dtc.Absent || s.Gap < 0 || s.Count < 0 || len(s.Name) > maxShort || s.Process.PID < 0) {
 				t.Fatalf("impossible: %+v", s)
 			}
 			if err == nil {
-				if again, err := newSighting(&s).sighting(); err != nil || again != s {
+				if again, err := newSighting(&s).sighting(); err != nil || !reflect.DeepEqual(again, s) {
 					t.Fatalf("%+v became %+v", s, again)
 				}
 			}
 		}
 		if m := new(CheckRequest); proto.Unmarshal(b, m) == nil {
-			pids, err := m.pids()
+			pids, _, err := m.check()
 			for _, pid := range pids {
 				if err == nil && pid <= 0 {
 					t.Fatalf("pid %d", pid)
 				}
+			}
+		}
+		if m := new(PreviewReply); proto.Unmarshal(b, m) == nil {
+			if again := newPreview(m.matches()).matches(); !reflect.DeepEqual(again, m.matches()) {
+				t.Fatalf("%+v became %+v", m.matches(), again)
 			}
 		}
 		if m := new(SelectionMessage); proto.Unmarshal(b, m) == nil {

@@ -52,7 +52,7 @@ func TestHalfOpenConnection(t *testing.T) {
 				watched := make(chan time.Time, 1)
 				s := &Server{
 					Identify: identify, Logger: slog.New(slog.DiscardHandler),
-					Agent: &fakeAgent{watch: func(ctx context.Context, _ string, _ []dtc.WatchTarget, _ func(dtc.Sighting) error) error {
+					Agent: &fakeAgent{watch: func(ctx context.Context, _ string, _ dtc.Watching, _ func(dtc.Sighting) error) error {
 						<-ctx.Done()
 						watched <- time.Now()
 						return ctx.Err()
@@ -95,7 +95,7 @@ func TestHalfOpenConnection(t *testing.T) {
 					}
 					return
 				}
-				err := c.Watch(t.Context(), nil, nil)
+				err := c.Watch(t.Context(), dtc.Watching{}, nil)
 				if took := time.Since(began); dtc.KindOf(err) != dtc.KindUnavailable || took > 10500*time.Millisecond {
 					t.Errorf("Watch = %v (%s) after %s", err, dtc.KindOf(err), took)
 				}

@@ -176,8 +176,9 @@ func (l *logText) String() string {
 type fakeAgent struct {
 	info  func(context.Context) (dtc.Info, error)
 	get   func(context.Context, dtc.Query, func(*dtc.Report) error) error
-	watch func(context.Context, string, []dtc.WatchTarget, func(dtc.Sighting) error) error
-	check func(context.Context, string, []int) ([]dtc.Sighting, error)
+	watch func(context.Context, string, dtc.Watching, func(dtc.Sighting) error) error
+	check func(context.Context, string, []int, []string) ([]dtc.Sighting, error)
+	look  func(context.Context, dtc.Watching) ([]dtc.RuleMatches, error)
 	ack   func(context.Context, string, string, uint64) error
 }
 
@@ -197,18 +198,25 @@ func (f *fakeAgent) Get(ctx context.Context, q dtc.Query, emit func(*dtc.Report)
 	return f.get(ctx, q, emit)
 }
 
-func (f *fakeAgent) Watch(ctx context.Context, asker string, targets []dtc.WatchTarget, emit func(dtc.Sighting) error) error {
+func (f *fakeAgent) Watch(ctx context.Context, asker string, targets dtc.Watching, emit func(dtc.Sighting) error) error {
 	if f.watch == nil {
 		return errFake
 	}
 	return f.watch(ctx, asker, targets, emit)
 }
 
-func (f *fakeAgent) Check(ctx context.Context, asker string, pids []int) ([]dtc.Sighting, error) {
+func (f *fakeAgent) Check(ctx context.Context, asker string, pids []int, rules []string) ([]dtc.Sighting, error) {
 	if f.check == nil {
 		return nil, errFake
 	}
-	return f.check(ctx, asker, pids)
+	return f.check(ctx, asker, pids, rules)
+}
+
+func (f *fakeAgent) Preview(ctx context.Context, want dtc.Watching) ([]dtc.RuleMatches, error) {
+	if f.look == nil {
+		return nil, errFake
+	}
+	return f.look(ctx, want)
 }
 
 func (f *fakeAgent) Acknowledge(ctx context.Context, asker, run string, number uint64) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -181,13 +182,13 @@ func show(r *dtc.Report) string {
 }
 
 func TestWatchTellsAtOnce(t *testing.T) {
-	targets := []dtc.WatchTarget{{PID: 7, Known: dtc.ProcessID{PID: 7, Start: math.MaxUint64}, KnownBoot: "b"}, {PID: 8}}
+	targets := *sampleWatching()
 	sightings := make(chan dtc.Sighting)
 	ended := make(chan struct{})
 	r := serve(t, &Server{Agent: &fakeAgent{
-		watch: func(ctx context.Context, asker string, got []dtc.WatchTarget, emit func(dtc.Sighting) error) error {
+		watch: func(ctx context.Context, asker string, got dtc.Watching, emit func(dtc.Sighting) error) error {
 			defer close(ended)
-			if asker != "m1" || !slices.Equal(got, targets) {
+			if asker != "m1" || !reflect.DeepEqual(got, targets) {
 				t.Errorf("%q watches %v", asker, got)
 			}
 			for {
@@ -217,17 +218,19 @@ func TestWatchTellsAtOnce(t *testing.T) {
 	})
 	exits := []dtc.Exit{{}, {Kind: dtc.ExitCode}, {Kind: dtc.ExitCode, Number: 3}, {Kind: dtc.ExitSignal, Number: 9}}
 	for i, exit := range exits {
-		want := dtc.Sighting{
-			Run: "r", Number: uint64(i), State: dtc.StateDead, Process: dtc.ProcessID{PID: 7, Start: 5}, Boot: "b", Name: "n\xff",
-			Exit: exit, Lived: time.Hour, Age: time.Millisecond,
-		}
+		want := *sampleSighting()
+		want.Number, want.Exit = uint64(i), exit
 		began := time.Now()
 		sightings <- want
 		got := <-seen
 		if got.Age < want.Age || got.Age > want.Age+5*time.Second { // and what it was held up on its way
 			t.Errorf("seen with an age of %s, sent with %s", got.Age, want.Age)
 		}
-		if got.Age = want.Age; got != want {
+		if got.AgeMost-want.AgeMost != got.Age-want.Age {
+			t.Errorf("the bounds of the age became %s and %s", got.Age, got.AgeMost)
+		}
+		got.Age, got.AgeMost = want.Age, want.AgeMost
+		if !reflect.DeepEqual(got, want) {
 			t.Errorf("saw %+v, want %+v", got, want)
 		}
 		if i > 0 && time.Since(began) > time.Second {
@@ -242,9 +245,9 @@ func TestCheckAndAcknowledge(t *testing.T) {
 	want := []dtc.Sighting{{State: dtc.StateMissing, Process: dtc.ProcessID{PID: 3}}, {State: dtc.StateAlive, Process: dtc.ProcessID{PID: 4, Start: 1}}}
 	var acked string
 	r := serve(t, &Server{Agent: &fakeAgent{
-		check: func(_ context.Context, asker string, pids []int) ([]dtc.Sighting, error) {
-			if asker != "m1" || !slices.Equal(pids, []int{3, 4}) {
-				return nil, fmt.Errorf("%s checks %v", asker, pids)
+		check: func(_ context.Context, asker string, pids []int, rules []string) ([]dtc.Sighting, error) {
+			if asker != "m1" || !slices.Equal(pids, []int{3, 4}) || !slices.Equal(rules, []string{"web"}) {
+				return nil, fmt.Errorf("%s checks %v %q", asker, pids, rules)
 			}
 			return want, nil
 		},
@@ -254,12 +257,34 @@ func TestCheckAndAcknowledge(t *testing.T) {
 		},
 	}})
 	c := r.client(t, r.monitor)
-	got, err := c.Check(within(t, 5*time.Second), []int{3, 4})
+	got, err := c.Check(within(t, 5*time.Second), []int{3, 4}, []string{"web"})
 	if !slices.Equal(got, want) || err != nil {
 		t.Errorf("Check = %v, %v", got, err)
 	}
 	if err := c.Acknowledge(within(t, 5*time.Second), "run", math.MaxUint64); err != nil || acked != "m1 run 18446744073709551615" {
 		t.Errorf("Acknowledge = %v; the agent got %q", err, acked)
+	}
+}
+
+func TestPreview(t *testing.T) {
+	want := *sampleWatching()
+	r := serve(t, &Server{Agent: &fakeAgent{look: func(_ context.Context, got dtc.Watching) ([]dtc.RuleMatches, error) {
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("asked for %+v", got)
+		}
+		return sampleMatches(), nil
+	}}})
+	c := r.client(t, r.monitor)
+	if got, err := c.Preview(within(t, 5*time.Second), want); err != nil || !reflect.DeepEqual(got, sampleMatches()) {
+		t.Errorf("Preview = %+v, %v", got, err)
+	}
+	for _, wrong := range []dtc.ProcessRule{{Match: strings.Repeat("x", maxCondition+1)}, {Name: strings.Repeat("x", maxShort+1)}, {Port: 65536}, {Min: -1}} {
+		if _, err := c.Preview(within(t, 5*time.Second), dtc.Watching{Rules: []dtc.ProcessRule{wrong}}); dtc.KindOf(err) != dtc.KindInvalid {
+			t.Errorf("Preview of %.50q = %v", wrong.Match+wrong.Name, err)
+		}
+	}
+	if _, err := c.Preview(within(t, 5*time.Second), dtc.Watching{Rules: make([]dtc.ProcessRule, maxRules+1)}); dtc.KindOf(err) != dtc.KindInvalid {
+		t.Errorf("Preview of too many rules = %v", err)
 	}
 }
 
@@ -277,10 +302,10 @@ func TestErrorsKeepTheirKind(t *testing.T) {
 			t.Errorf("Info = %v (%s), want so (%s)", err, dtc.KindOf(err), kind)
 		}
 	}
-	if _, err := c.Check(within(t, 5*time.Second), []int{0}); dtc.KindOf(err) != dtc.KindInvalid {
+	if _, err := c.Check(within(t, 5*time.Second), []int{0}, nil); dtc.KindOf(err) != dtc.KindInvalid {
 		t.Errorf("Check of pid 0 = %v", err)
 	}
-	if err := c.Watch(within(t, 5*time.Second), []dtc.WatchTarget{{PID: -1}}, nil); dtc.KindOf(err) != dtc.KindInvalid {
+	if err := c.Watch(within(t, 5*time.Second), dtc.Watching{Targets: []dtc.WatchTarget{{PID: -1}}}, nil); dtc.KindOf(err) != dtc.KindInvalid {
 		t.Errorf("Watch of pid -1 = %v", err)
 	}
 }
@@ -336,7 +361,7 @@ func TestEmitErrorIsReturnedAsItIs(t *testing.T) {
 		get: func(_ context.Context, _ dtc.Query, emit func(*dtc.Report) error) error {
 			return emit(&dtc.Report{Process: processes(3000)})
 		},
-		watch: func(_ context.Context, _ string, _ []dtc.WatchTarget, emit func(dtc.Sighting) error) error {
+		watch: func(_ context.Context, _ string, _ dtc.Watching, emit func(dtc.Sighting) error) error {
 			return emit(dtc.Sighting{State: dtc.StateAlive})
 		},
 	}})
@@ -345,10 +370,10 @@ func TestEmitErrorIsReturnedAsItIs(t *testing.T) {
 	if err := c.Get(within(t, 5*time.Second), dtc.Query{Status: dtc.StatusProcess}, func(*dtc.Report) error { return own }); !errors.Is(err, own) {
 		t.Errorf("Get = %v", err)
 	}
-	if err := c.Watch(within(t, 5*time.Second), nil, func(dtc.Sighting) error { return own }); !errors.Is(err, own) {
+	if err := c.Watch(within(t, 5*time.Second), dtc.Watching{}, func(dtc.Sighting) error { return own }); !errors.Is(err, own) {
 		t.Errorf("Watch = %v", err)
 	}
-	if err := c.Watch(within(t, 5*time.Second), nil, func(dtc.Sighting) error { return nil }); dtc.KindOf(err) != dtc.KindUnavailable {
+	if err := c.Watch(within(t, 5*time.Second), dtc.Watching{}, func(dtc.Sighting) error { return nil }); dtc.KindOf(err) != dtc.KindUnavailable {
 		t.Errorf("Watch = %v", err)
 	}
 }
@@ -443,7 +468,7 @@ func TestQuietWatchGoesOn(t *testing.T) {
 	limit.stall = 50 * time.Millisecond
 	tell := make(chan struct{})
 	r := serve(t, &Server{limits: limit, Agent: &fakeAgent{
-		watch: func(ctx context.Context, _ string, _ []dtc.WatchTarget, emit func(dtc.Sighting) error) error {
+		watch: func(ctx context.Context, _ string, _ dtc.Watching, emit func(dtc.Sighting) error) error {
 			for {
 				select {
 				case <-tell:
@@ -459,7 +484,7 @@ func TestQuietWatchGoesOn(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	seen, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
-		ended <- r.client(t, r.monitor).Watch(ctx, []dtc.WatchTarget{{PID: 1}}, func(dtc.Sighting) error {
+		ended <- r.client(t, r.monitor).Watch(ctx, dtc.Watching{Targets: []dtc.WatchTarget{{PID: 1}}}, func(dtc.Sighting) error {
 			seen <- struct{}{}
 			return nil
 		})

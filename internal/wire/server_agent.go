@@ -48,7 +48,7 @@ func (s *agentServer) Get(ctx context.Context, req *GetRequest, stream *connect.
 // Watch implements [AgentServiceHandler].
 func (s *agentServer) Watch(ctx context.Context, req *WatchRequest, stream *connect.ServerStream[SightingMessage]) error {
 	defer extend(ctx) // for the end of the stream
-	targets, err := req.targets()
+	want, err := req.watching()
 	if err != nil {
 		return toPeer(err)
 	}
@@ -58,7 +58,7 @@ func (s *agentServer) Watch(ctx context.Context, req *WatchRequest, stream *conn
 	defer beats.Wait() // also if Watch panics: nobody may send after the call
 	defer cancel()
 	beats.Go(func() { w.beat(ctx) })
-	return toPeer(s.agent.Watch(ctx, peerOf(ctx).ID, targets, func(sighting dtc.Sighting) error {
+	return toPeer(s.agent.Watch(ctx, peerOf(ctx).ID, want, func(sighting dtc.Sighting) error {
 		return w.send(newSighting(&sighting))
 	}))
 }
@@ -100,11 +100,11 @@ func (w *watchStream) beat(ctx context.Context) {
 // Check implements [AgentServiceHandler].
 func (s *agentServer) Check(ctx context.Context, req *CheckRequest) (*CheckReply, error) {
 	defer extend(ctx) // for the reply
-	pids, err := req.pids()
+	pids, rules, err := req.check()
 	if err != nil {
 		return nil, toPeer(err)
 	}
-	sightings, err := s.agent.Check(ctx, peerOf(ctx).ID, pids)
+	sightings, err := s.agent.Check(ctx, peerOf(ctx).ID, pids, rules)
 	if err != nil {
 		return nil, toPeer(err)
 	}
@@ -122,4 +122,18 @@ func (s *agentServer) Acknowledge(ctx context.Context, req *AcknowledgeRequest) 
 		return nil, toPeer(err)
 	}
 	return &AcknowledgeReply{}, nil
+}
+
+// Preview implements [AgentServiceHandler].
+func (s *agentServer) Preview(ctx context.Context, req *WatchRequest) (*PreviewReply, error) {
+	defer extend(ctx) // for the reply
+	want, err := req.watching()
+	if err != nil {
+		return nil, toPeer(err)
+	}
+	matches, err := s.agent.Preview(ctx, want)
+	if err != nil {
+		return nil, toPeer(err)
+	}
+	return newPreview(matches), nil
 }

@@ -18,7 +18,7 @@ func TestServeEndsInTime(t *testing.T) {
 	began := make(chan struct{}, 3)
 	r := serve(t, &Server{
 		Agent: &fakeAgent{
-			watch: func(ctx context.Context, _ string, _ []dtc.WatchTarget, _ func(dtc.Sighting) error) error {
+			watch: func(ctx context.Context, _ string, _ dtc.Watching, _ func(dtc.Sighting) error) error {
 				began <- struct{}{}
 				<-ctx.Done()
 				return ctx.Err()
@@ -41,7 +41,7 @@ func TestServeEndsInTime(t *testing.T) {
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	asking.Go(func() {
-		if err := c.Watch(t.Context(), nil, nil); dtc.KindOf(err) != dtc.KindUnavailable {
+		if err := c.Watch(t.Context(), dtc.Watching{}, nil); dtc.KindOf(err) != dtc.KindUnavailable {
 			t.Errorf("Watch = %v (%s)", err, dtc.KindOf(err))
 		}
 	})
@@ -97,14 +97,14 @@ func TestServeTellsOfAHandlerThatHangs(t *testing.T) {
 
 func TestGracefulEndTellsTheClient(t *testing.T) {
 	began := make(chan struct{})
-	r := serve(t, &Server{Agent: &fakeAgent{watch: func(ctx context.Context, _ string, _ []dtc.WatchTarget, _ func(dtc.Sighting) error) error {
+	r := serve(t, &Server{Agent: &fakeAgent{watch: func(ctx context.Context, _ string, _ dtc.Watching, _ func(dtc.Sighting) error) error {
 		close(began)
 		<-ctx.Done()
 		return ctx.Err()
 	}}})
 	c := r.client(t, r.monitor)
 	ended := make(chan error)
-	go func() { ended <- c.Watch(t.Context(), nil, nil) }()
+	go func() { ended <- c.Watch(t.Context(), dtc.Watching{}, nil) }()
 	<-began
 	at := time.Now()
 	if err := r.stop(); err != nil {

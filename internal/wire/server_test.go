@@ -244,11 +244,11 @@ func TestRoles(t *testing.T) {
 	c := r.client(t, r.agent)
 	ctx := within(t, 5*time.Second)
 	_, infoErr := c.Info(ctx)
-	_, checkErr := c.Check(ctx, []int{1})
+	_, checkErr := c.Check(ctx, []int{1}, nil)
 	for what, err := range map[string]error{
 		"Info": infoErr, "Check": checkErr, "Acknowledge": c.Acknowledge(ctx, "r", 1),
 		"Get":   c.Get(ctx, dtc.Query{Status: dtc.StatusCPU}, func(*dtc.Report) error { return nil }),
-		"Watch": c.Watch(ctx, nil, func(dtc.Sighting) error { return nil }),
+		"Watch": c.Watch(ctx, dtc.Watching{}, func(dtc.Sighting) error { return nil }),
 	} {
 		if dtc.KindOf(err) != dtc.KindDenied || err.Error() != "not permitted" {
 			t.Errorf("an agent asks %s: %v", what, err)

@@ -53,6 +53,8 @@ const (
 	// AgentServiceAcknowledgeProcedure is the fully-qualified name of the AgentService's Acknowledge
 	// RPC.
 	AgentServiceAcknowledgeProcedure = "/dtc.v1.AgentService/Acknowledge"
+	// AgentServicePreviewProcedure is the fully-qualified name of the AgentService's Preview RPC.
+	AgentServicePreviewProcedure = "/dtc.v1.AgentService/Preview"
 )
 
 // AgentServiceClient is a client for the dtc.v1.AgentService service.
@@ -62,6 +64,7 @@ type AgentServiceClient interface {
 	Watch(context.Context, *WatchRequest) (*connect.ServerStreamForClient[SightingMessage], error)
 	Check(context.Context, *CheckRequest) (*CheckReply, error)
 	Acknowledge(context.Context, *AcknowledgeRequest) (*AcknowledgeReply, error)
+	Preview(context.Context, *WatchRequest) (*PreviewReply, error)
 }
 
 // NewAgentServiceClient constructs a client for the dtc.v1.AgentService service. By default, it
@@ -105,6 +108,12 @@ func NewAgentServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(agentServiceMethods.ByName("Acknowledge")),
 			connect.WithClientOptions(opts...),
 		),
+		preview: connect.NewClient[WatchRequest, PreviewReply](
+			httpClient,
+			baseURL+AgentServicePreviewProcedure,
+			connect.WithSchema(agentServiceMethods.ByName("Preview")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -115,6 +124,7 @@ type agentServiceClient struct {
 	watch       *connect.Client[WatchRequest, SightingMessage]
 	check       *connect.Client[CheckRequest, CheckReply]
 	acknowledge *connect.Client[AcknowledgeRequest, AcknowledgeReply]
+	preview     *connect.Client[WatchRequest, PreviewReply]
 }
 
 // Info calls dtc.v1.AgentService.Info.
@@ -154,6 +164,15 @@ func (c *agentServiceClient) Acknowledge(ctx context.Context, req *AcknowledgeRe
 	return nil, err
 }
 
+// Preview calls dtc.v1.AgentService.Preview.
+func (c *agentServiceClient) Preview(ctx context.Context, req *WatchRequest) (*PreviewReply, error) {
+	response, err := c.preview.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // AgentServiceHandler is an implementation of the dtc.v1.AgentService service.
 type AgentServiceHandler interface {
 	Info(context.Context, *InfoRequest) (*InfoMessage, error)
@@ -161,6 +180,7 @@ type AgentServiceHandler interface {
 	Watch(context.Context, *WatchRequest, *connect.ServerStream[SightingMessage]) error
 	Check(context.Context, *CheckRequest) (*CheckReply, error)
 	Acknowledge(context.Context, *AcknowledgeRequest) (*AcknowledgeReply, error)
+	Preview(context.Context, *WatchRequest) (*PreviewReply, error)
 }
 
 // NewAgentServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -200,6 +220,12 @@ func NewAgentServiceHandler(svc AgentServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(agentServiceMethods.ByName("Acknowledge")),
 		connect.WithHandlerOptions(opts...),
 	)
+	agentServicePreviewHandler := connect.NewUnaryHandlerSimple(
+		AgentServicePreviewProcedure,
+		svc.Preview,
+		connect.WithSchema(agentServiceMethods.ByName("Preview")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/dtc.v1.AgentService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case AgentServiceInfoProcedure:
@@ -212,6 +238,8 @@ func NewAgentServiceHandler(svc AgentServiceHandler, opts ...connect.HandlerOpti
 			agentServiceCheckHandler.ServeHTTP(w, r)
 		case AgentServiceAcknowledgeProcedure:
 			agentServiceAcknowledgeHandler.ServeHTTP(w, r)
+		case AgentServicePreviewProcedure:
+			agentServicePreviewHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -239,4 +267,8 @@ func (UnimplementedAgentServiceHandler) Check(context.Context, *CheckRequest) (*
 
 func (UnimplementedAgentServiceHandler) Acknowledge(context.Context, *AcknowledgeRequest) (*AcknowledgeReply, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dtc.v1.AgentService.Acknowledge is not implemented"))
+}
+
+func (UnimplementedAgentServiceHandler) Preview(context.Context, *WatchRequest) (*PreviewReply, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dtc.v1.AgentService.Preview is not implemented"))
 }

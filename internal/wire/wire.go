@@ -46,6 +46,8 @@ const (
 	maxAnswerParts = 64 << 10  // parts of a whole answer
 	maxPIDWidth    = 20        // digits of a pid
 	maxTargets     = 100_000   // processes of one watch or check
+	maxRules       = 1000      // of one watch or check
+	maxCondition   = 4096      // bytes of what a rule looks for, and of a command line
 )
 
 // Times after which a peer counts as dead or a call as hung.
@@ -69,13 +71,17 @@ type Agent interface {
 	// The last part, and no other, has Partial unset.
 	Get(ctx context.Context, q dtc.Query, emit func(*dtc.Report) error) error
 
-	// Watch tells what happens to the targets until ctx is done. It begins with
-	// what asker has not acknowledged. emit is not called concurrently, and
+	// Watch tells what happens to what is wanted until ctx is done. It begins
+	// with what asker has not acknowledged. emit is not called concurrently, and
 	// its error ends Watch.
-	Watch(ctx context.Context, asker string, targets []dtc.WatchTarget, emit func(dtc.Sighting) error) error
+	Watch(ctx context.Context, asker string, want dtc.Watching, emit func(dtc.Sighting) error) error
 
-	// Check looks at the processes now.
-	Check(ctx context.Context, asker string, pids []int) ([]dtc.Sighting, error)
+	// Check looks now at processes and rules that are watched for asker.
+	Check(ctx context.Context, asker string, pids []int, rules []string) ([]dtc.Sighting, error)
+
+	// Preview tells which processes the rules match and which pids are there
+	// now, the targets first. Nothing is watched for it.
+	Preview(ctx context.Context, want dtc.Watching) ([]dtc.RuleMatches, error)
 
 	// Acknowledge tells that asker has recorded all sightings of the run up to
 	// number.

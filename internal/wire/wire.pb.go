@@ -2384,6 +2384,7 @@ func (x *ProcessMessage) GetStart() uint64 {
 type WatchRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Targets       []*TargetMessage       `protobuf:"bytes,1,rep,name=targets,proto3" json:"targets,omitempty"`
+	Rules         []*RuleMessage         `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"` // who does not know them tells nothing of them
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2425,6 +2426,145 @@ func (x *WatchRequest) GetTargets() []*TargetMessage {
 	return nil
 }
 
+func (x *WatchRequest) GetRules() []*RuleMessage {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+type RuleMessage struct {
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	Name               []byte                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Match              []byte                 `protobuf:"bytes,2,opt,name=match,proto3" json:"match,omitempty"`
+	Exe                []byte                 `protobuf:"bytes,3,opt,name=exe,proto3" json:"exe,omitempty"`
+	Pidfile            []byte                 `protobuf:"bytes,4,opt,name=pidfile,proto3" json:"pidfile,omitempty"`
+	Unit               []byte                 `protobuf:"bytes,5,opt,name=unit,proto3" json:"unit,omitempty"`
+	Port               uint32                 `protobuf:"varint,6,opt,name=port,proto3" json:"port,omitempty"`
+	User               []byte                 `protobuf:"bytes,7,opt,name=user,proto3" json:"user,omitempty"`
+	Min                int64                  `protobuf:"zigzag64,8,opt,name=min,proto3" json:"min,omitempty"`
+	Max                int64                  `protobuf:"zigzag64,9,opt,name=max,proto3" json:"max,omitempty"`
+	RestartWithinNanos int64                  `protobuf:"zigzag64,10,opt,name=restart_within_nanos,json=restartWithinNanos,proto3" json:"restart_within_nanos,omitempty"`
+	Known              []*ProcessMessage      `protobuf:"bytes,11,rep,name=known,proto3" json:"known,omitempty"`
+	KnownBoot          []byte                 `protobuf:"bytes,12,opt,name=known_boot,json=knownBoot,proto3" json:"known_boot,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *RuleMessage) Reset() {
+	*x = RuleMessage{}
+	mi := &file_wire_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RuleMessage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RuleMessage) ProtoMessage() {}
+
+func (x *RuleMessage) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RuleMessage.ProtoReflect.Descriptor instead.
+func (*RuleMessage) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *RuleMessage) GetName() []byte {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *RuleMessage) GetMatch() []byte {
+	if x != nil {
+		return x.Match
+	}
+	return nil
+}
+
+func (x *RuleMessage) GetExe() []byte {
+	if x != nil {
+		return x.Exe
+	}
+	return nil
+}
+
+func (x *RuleMessage) GetPidfile() []byte {
+	if x != nil {
+		return x.Pidfile
+	}
+	return nil
+}
+
+func (x *RuleMessage) GetUnit() []byte {
+	if x != nil {
+		return x.Unit
+	}
+	return nil
+}
+
+func (x *RuleMessage) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *RuleMessage) GetUser() []byte {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+func (x *RuleMessage) GetMin() int64 {
+	if x != nil {
+		return x.Min
+	}
+	return 0
+}
+
+func (x *RuleMessage) GetMax() int64 {
+	if x != nil {
+		return x.Max
+	}
+	return 0
+}
+
+func (x *RuleMessage) GetRestartWithinNanos() int64 {
+	if x != nil {
+		return x.RestartWithinNanos
+	}
+	return 0
+}
+
+func (x *RuleMessage) GetKnown() []*ProcessMessage {
+	if x != nil {
+		return x.Known
+	}
+	return nil
+}
+
+func (x *RuleMessage) GetKnownBoot() []byte {
+	if x != nil {
+		return x.KnownBoot
+	}
+	return nil
+}
+
 type TargetMessage struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Pid           int64                  `protobuf:"zigzag64,1,opt,name=pid,proto3" json:"pid,omitempty"`
@@ -2436,7 +2576,7 @@ type TargetMessage struct {
 
 func (x *TargetMessage) Reset() {
 	*x = TargetMessage{}
-	mi := &file_wire_proto_msgTypes[22]
+	mi := &file_wire_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2448,7 +2588,7 @@ func (x *TargetMessage) String() string {
 func (*TargetMessage) ProtoMessage() {}
 
 func (x *TargetMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[22]
+	mi := &file_wire_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2461,7 +2601,7 @@ func (x *TargetMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TargetMessage.ProtoReflect.Descriptor instead.
 func (*TargetMessage) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{22}
+	return file_wire_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *TargetMessage) GetPid() int64 {
@@ -2498,14 +2638,21 @@ type SightingMessage struct {
 	AgeNanos   int64                  `protobuf:"zigzag64,9,opt,name=age_nanos,json=ageNanos,proto3" json:"age_nanos,omitempty"`
 	// On a watch: the time since the call began on the sender's clock, when this
 	// was sent. A message without a state tells only that.
-	ClockNanos    int64 `protobuf:"zigzag64,10,opt,name=clock_nanos,json=clockNanos,proto3" json:"clock_nanos,omitempty"`
+	ClockNanos    int64              `protobuf:"zigzag64,10,opt,name=clock_nanos,json=clockNanos,proto3" json:"clock_nanos,omitempty"`
+	Rule          []byte             `protobuf:"bytes,11,opt,name=rule,proto3" json:"rule,omitempty"`
+	Count         int64              `protobuf:"zigzag64,12,opt,name=count,proto3" json:"count,omitempty"`
+	NewPid        int64              `protobuf:"zigzag64,13,opt,name=new_pid,json=newPid,proto3" json:"new_pid,omitempty"`
+	GapNanos      int64              `protobuf:"zigzag64,14,opt,name=gap_nanos,json=gapNanos,proto3" json:"gap_nanos,omitempty"`
+	Reason        []byte             `protobuf:"bytes,15,opt,name=reason,proto3" json:"reason,omitempty"`
+	AgeMostNanos  int64              `protobuf:"zigzag64,16,opt,name=age_most_nanos,json=ageMostNanos,proto3" json:"age_most_nanos,omitempty"`
+	PostMortem    *PostMortemMessage `protobuf:"bytes,17,opt,name=post_mortem,json=postMortem,proto3" json:"post_mortem,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SightingMessage) Reset() {
 	*x = SightingMessage{}
-	mi := &file_wire_proto_msgTypes[23]
+	mi := &file_wire_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2517,7 +2664,7 @@ func (x *SightingMessage) String() string {
 func (*SightingMessage) ProtoMessage() {}
 
 func (x *SightingMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[23]
+	mi := &file_wire_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2530,7 +2677,7 @@ func (x *SightingMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SightingMessage.ProtoReflect.Descriptor instead.
 func (*SightingMessage) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{23}
+	return file_wire_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SightingMessage) GetRun() []byte {
@@ -2603,6 +2750,155 @@ func (x *SightingMessage) GetClockNanos() int64 {
 	return 0
 }
 
+func (x *SightingMessage) GetRule() []byte {
+	if x != nil {
+		return x.Rule
+	}
+	return nil
+}
+
+func (x *SightingMessage) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *SightingMessage) GetNewPid() int64 {
+	if x != nil {
+		return x.NewPid
+	}
+	return 0
+}
+
+func (x *SightingMessage) GetGapNanos() int64 {
+	if x != nil {
+		return x.GapNanos
+	}
+	return 0
+}
+
+func (x *SightingMessage) GetReason() []byte {
+	if x != nil {
+		return x.Reason
+	}
+	return nil
+}
+
+func (x *SightingMessage) GetAgeMostNanos() int64 {
+	if x != nil {
+		return x.AgeMostNanos
+	}
+	return 0
+}
+
+func (x *SightingMessage) GetPostMortem() *PostMortemMessage {
+	if x != nil {
+		return x.PostMortem
+	}
+	return nil
+}
+
+type PostMortemMessage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	CpuNanos      *int64                 `protobuf:"zigzag64,1,opt,name=cpu_nanos,json=cpuNanos,proto3,oneof" json:"cpu_nanos,omitempty"`
+	RssBytes      *int64                 `protobuf:"zigzag64,2,opt,name=rss_bytes,json=rssBytes,proto3,oneof" json:"rss_bytes,omitempty"`
+	Threads       *int64                 `protobuf:"zigzag64,3,opt,name=threads,proto3,oneof" json:"threads,omitempty"`
+	Descriptors   *int64                 `protobuf:"zigzag64,4,opt,name=descriptors,proto3,oneof" json:"descriptors,omitempty"`
+	Ppid          *int64                 `protobuf:"zigzag64,5,opt,name=ppid,proto3,oneof" json:"ppid,omitempty"`
+	Parent        []byte                 `protobuf:"bytes,6,opt,name=parent,proto3" json:"parent,omitempty"`
+	Command       []byte                 `protobuf:"bytes,7,opt,name=command,proto3" json:"command,omitempty"`
+	SampledNanos  *int64                 `protobuf:"zigzag64,8,opt,name=sampled_nanos,json=sampledNanos,proto3,oneof" json:"sampled_nanos,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PostMortemMessage) Reset() {
+	*x = PostMortemMessage{}
+	mi := &file_wire_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PostMortemMessage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PostMortemMessage) ProtoMessage() {}
+
+func (x *PostMortemMessage) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PostMortemMessage.ProtoReflect.Descriptor instead.
+func (*PostMortemMessage) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *PostMortemMessage) GetCpuNanos() int64 {
+	if x != nil && x.CpuNanos != nil {
+		return *x.CpuNanos
+	}
+	return 0
+}
+
+func (x *PostMortemMessage) GetRssBytes() int64 {
+	if x != nil && x.RssBytes != nil {
+		return *x.RssBytes
+	}
+	return 0
+}
+
+func (x *PostMortemMessage) GetThreads() int64 {
+	if x != nil && x.Threads != nil {
+		return *x.Threads
+	}
+	return 0
+}
+
+func (x *PostMortemMessage) GetDescriptors() int64 {
+	if x != nil && x.Descriptors != nil {
+		return *x.Descriptors
+	}
+	return 0
+}
+
+func (x *PostMortemMessage) GetPpid() int64 {
+	if x != nil && x.Ppid != nil {
+		return *x.Ppid
+	}
+	return 0
+}
+
+func (x *PostMortemMessage) GetParent() []byte {
+	if x != nil {
+		return x.Parent
+	}
+	return nil
+}
+
+func (x *PostMortemMessage) GetCommand() []byte {
+	if x != nil {
+		return x.Command
+	}
+	return nil
+}
+
+func (x *PostMortemMessage) GetSampledNanos() int64 {
+	if x != nil && x.SampledNanos != nil {
+		return *x.SampledNanos
+	}
+	return 0
+}
+
 type ExitMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to How:
@@ -2610,13 +2906,15 @@ type ExitMessage struct {
 	//	*ExitMessage_Code
 	//	*ExitMessage_Signal
 	How           isExitMessage_How `protobuf_oneof:"how"`
+	Core          bool              `protobuf:"varint,3,opt,name=core,proto3" json:"core,omitempty"`
+	Oom           bool              `protobuf:"varint,4,opt,name=oom,proto3" json:"oom,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ExitMessage) Reset() {
 	*x = ExitMessage{}
-	mi := &file_wire_proto_msgTypes[24]
+	mi := &file_wire_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2628,7 +2926,7 @@ func (x *ExitMessage) String() string {
 func (*ExitMessage) ProtoMessage() {}
 
 func (x *ExitMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[24]
+	mi := &file_wire_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2641,7 +2939,7 @@ func (x *ExitMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExitMessage.ProtoReflect.Descriptor instead.
 func (*ExitMessage) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{24}
+	return file_wire_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ExitMessage) GetHow() isExitMessage_How {
@@ -2669,6 +2967,20 @@ func (x *ExitMessage) GetSignal() int64 {
 	return 0
 }
 
+func (x *ExitMessage) GetCore() bool {
+	if x != nil {
+		return x.Core
+	}
+	return false
+}
+
+func (x *ExitMessage) GetOom() bool {
+	if x != nil {
+		return x.Oom
+	}
+	return false
+}
+
 type isExitMessage_How interface {
 	isExitMessage_How()
 }
@@ -2688,13 +3000,14 @@ func (*ExitMessage_Signal) isExitMessage_How() {}
 type CheckRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Pids          []int64                `protobuf:"zigzag64,1,rep,packed,name=pids,proto3" json:"pids,omitempty"`
+	Rules         [][]byte               `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CheckRequest) Reset() {
 	*x = CheckRequest{}
-	mi := &file_wire_proto_msgTypes[25]
+	mi := &file_wire_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2706,7 +3019,7 @@ func (x *CheckRequest) String() string {
 func (*CheckRequest) ProtoMessage() {}
 
 func (x *CheckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[25]
+	mi := &file_wire_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2719,12 +3032,19 @@ func (x *CheckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
 func (*CheckRequest) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{25}
+	return file_wire_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CheckRequest) GetPids() []int64 {
 	if x != nil {
 		return x.Pids
+	}
+	return nil
+}
+
+func (x *CheckRequest) GetRules() [][]byte {
+	if x != nil {
+		return x.Rules
 	}
 	return nil
 }
@@ -2738,7 +3058,7 @@ type CheckReply struct {
 
 func (x *CheckReply) Reset() {
 	*x = CheckReply{}
-	mi := &file_wire_proto_msgTypes[26]
+	mi := &file_wire_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2750,7 +3070,7 @@ func (x *CheckReply) String() string {
 func (*CheckReply) ProtoMessage() {}
 
 func (x *CheckReply) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[26]
+	mi := &file_wire_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2763,7 +3083,7 @@ func (x *CheckReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckReply.ProtoReflect.Descriptor instead.
 func (*CheckReply) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{26}
+	return file_wire_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CheckReply) GetSightings() []*SightingMessage {
@@ -2783,7 +3103,7 @@ type AcknowledgeRequest struct {
 
 func (x *AcknowledgeRequest) Reset() {
 	*x = AcknowledgeRequest{}
-	mi := &file_wire_proto_msgTypes[27]
+	mi := &file_wire_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2795,7 +3115,7 @@ func (x *AcknowledgeRequest) String() string {
 func (*AcknowledgeRequest) ProtoMessage() {}
 
 func (x *AcknowledgeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[27]
+	mi := &file_wire_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2808,7 +3128,7 @@ func (x *AcknowledgeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeRequest.ProtoReflect.Descriptor instead.
 func (*AcknowledgeRequest) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{27}
+	return file_wire_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *AcknowledgeRequest) GetRun() []byte {
@@ -2833,7 +3153,7 @@ type AcknowledgeReply struct {
 
 func (x *AcknowledgeReply) Reset() {
 	*x = AcknowledgeReply{}
-	mi := &file_wire_proto_msgTypes[28]
+	mi := &file_wire_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2845,7 +3165,7 @@ func (x *AcknowledgeReply) String() string {
 func (*AcknowledgeReply) ProtoMessage() {}
 
 func (x *AcknowledgeReply) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[28]
+	mi := &file_wire_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2858,7 +3178,195 @@ func (x *AcknowledgeReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeReply.ProtoReflect.Descriptor instead.
 func (*AcknowledgeReply) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{28}
+	return file_wire_proto_rawDescGZIP(), []int{30}
+}
+
+type PreviewReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rules         []*RuleMatchesMessage  `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewReply) Reset() {
+	*x = PreviewReply{}
+	mi := &file_wire_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewReply) ProtoMessage() {}
+
+func (x *PreviewReply) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewReply.ProtoReflect.Descriptor instead.
+func (*PreviewReply) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *PreviewReply) GetRules() []*RuleMatchesMessage {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+type RuleMatchesMessage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rule          []byte                 `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
+	Pid           int64                  `protobuf:"zigzag64,2,opt,name=pid,proto3" json:"pid,omitempty"`
+	Matches       []*MatchMessage        `protobuf:"bytes,3,rep,name=matches,proto3" json:"matches,omitempty"`
+	Total         int64                  `protobuf:"zigzag64,4,opt,name=total,proto3" json:"total,omitempty"`
+	Problem       []byte                 `protobuf:"bytes,5,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RuleMatchesMessage) Reset() {
+	*x = RuleMatchesMessage{}
+	mi := &file_wire_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RuleMatchesMessage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RuleMatchesMessage) ProtoMessage() {}
+
+func (x *RuleMatchesMessage) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RuleMatchesMessage.ProtoReflect.Descriptor instead.
+func (*RuleMatchesMessage) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *RuleMatchesMessage) GetRule() []byte {
+	if x != nil {
+		return x.Rule
+	}
+	return nil
+}
+
+func (x *RuleMatchesMessage) GetPid() int64 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *RuleMatchesMessage) GetMatches() []*MatchMessage {
+	if x != nil {
+		return x.Matches
+	}
+	return nil
+}
+
+func (x *RuleMatchesMessage) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *RuleMatchesMessage) GetProblem() []byte {
+	if x != nil {
+		return x.Problem
+	}
+	return nil
+}
+
+type MatchMessage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Process       *ProcessMessage        `protobuf:"bytes,1,opt,name=process,proto3" json:"process,omitempty"`
+	User          []byte                 `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	Name          []byte                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Command       []byte                 `protobuf:"bytes,4,opt,name=command,proto3" json:"command,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MatchMessage) Reset() {
+	*x = MatchMessage{}
+	mi := &file_wire_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MatchMessage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MatchMessage) ProtoMessage() {}
+
+func (x *MatchMessage) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MatchMessage.ProtoReflect.Descriptor instead.
+func (*MatchMessage) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *MatchMessage) GetProcess() *ProcessMessage {
+	if x != nil {
+		return x.Process
+	}
+	return nil
+}
+
+func (x *MatchMessage) GetUser() []byte {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+func (x *MatchMessage) GetName() []byte {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *MatchMessage) GetCommand() []byte {
+	if x != nil {
+		return x.Command
+	}
+	return nil
 }
 
 // JoinMessage and JoinedMessage are joining's only two messages, each behind
@@ -2874,7 +3382,7 @@ type JoinMessage struct {
 
 func (x *JoinMessage) Reset() {
 	*x = JoinMessage{}
-	mi := &file_wire_proto_msgTypes[29]
+	mi := &file_wire_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2886,7 +3394,7 @@ func (x *JoinMessage) String() string {
 func (*JoinMessage) ProtoMessage() {}
 
 func (x *JoinMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[29]
+	mi := &file_wire_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2899,7 +3407,7 @@ func (x *JoinMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinMessage.ProtoReflect.Descriptor instead.
 func (*JoinMessage) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{29}
+	return file_wire_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *JoinMessage) GetToken() []byte {
@@ -2936,7 +3444,7 @@ type JoinedMessage struct {
 
 func (x *JoinedMessage) Reset() {
 	*x = JoinedMessage{}
-	mi := &file_wire_proto_msgTypes[30]
+	mi := &file_wire_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2948,7 +3456,7 @@ func (x *JoinedMessage) String() string {
 func (*JoinedMessage) ProtoMessage() {}
 
 func (x *JoinedMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[30]
+	mi := &file_wire_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2961,7 +3469,7 @@ func (x *JoinedMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinedMessage.ProtoReflect.Descriptor instead.
 func (*JoinedMessage) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{30}
+	return file_wire_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *JoinedMessage) GetCertificate() []byte {
@@ -3290,14 +3798,30 @@ const file_wire_proto_rawDesc = "" +
 	"\x0f_uptime_seconds\"8\n" +
 	"\x0eProcessMessage\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\x12R\x03pid\x12\x14\n" +
-	"\x05start\x18\x02 \x01(\x06R\x05start\"?\n" +
+	"\x05start\x18\x02 \x01(\x06R\x05start\"j\n" +
 	"\fWatchRequest\x12/\n" +
-	"\atargets\x18\x01 \x03(\v2\x15.dtc.v1.TargetMessageR\atargets\"n\n" +
+	"\atargets\x18\x01 \x03(\v2\x15.dtc.v1.TargetMessageR\atargets\x12)\n" +
+	"\x05rules\x18\x02 \x03(\v2\x13.dtc.v1.RuleMessageR\x05rules\"\xc2\x02\n" +
+	"\vRuleMessage\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\fR\x04name\x12\x14\n" +
+	"\x05match\x18\x02 \x01(\fR\x05match\x12\x10\n" +
+	"\x03exe\x18\x03 \x01(\fR\x03exe\x12\x18\n" +
+	"\apidfile\x18\x04 \x01(\fR\apidfile\x12\x12\n" +
+	"\x04unit\x18\x05 \x01(\fR\x04unit\x12\x12\n" +
+	"\x04port\x18\x06 \x01(\rR\x04port\x12\x12\n" +
+	"\x04user\x18\a \x01(\fR\x04user\x12\x10\n" +
+	"\x03min\x18\b \x01(\x12R\x03min\x12\x10\n" +
+	"\x03max\x18\t \x01(\x12R\x03max\x120\n" +
+	"\x14restart_within_nanos\x18\n" +
+	" \x01(\x12R\x12restartWithinNanos\x12,\n" +
+	"\x05known\x18\v \x03(\v2\x16.dtc.v1.ProcessMessageR\x05known\x12\x1d\n" +
+	"\n" +
+	"known_boot\x18\f \x01(\fR\tknownBoot\"n\n" +
 	"\rTargetMessage\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\x12R\x03pid\x12,\n" +
 	"\x05known\x18\x02 \x01(\v2\x16.dtc.v1.ProcessMessageR\x05known\x12\x1d\n" +
 	"\n" +
-	"known_boot\x18\x03 \x01(\fR\tknownBoot\"\xb3\x02\n" +
+	"known_boot\x18\x03 \x01(\fR\tknownBoot\"\x8d\x04\n" +
 	"\x0fSightingMessage\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\fR\x03run\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x14\n" +
@@ -3311,20 +3835,62 @@ const file_wire_proto_rawDesc = "" +
 	"\tage_nanos\x18\t \x01(\x12R\bageNanos\x12\x1f\n" +
 	"\vclock_nanos\x18\n" +
 	" \x01(\x12R\n" +
-	"clockNanos\"D\n" +
+	"clockNanos\x12\x12\n" +
+	"\x04rule\x18\v \x01(\fR\x04rule\x12\x14\n" +
+	"\x05count\x18\f \x01(\x12R\x05count\x12\x17\n" +
+	"\anew_pid\x18\r \x01(\x12R\x06newPid\x12\x1b\n" +
+	"\tgap_nanos\x18\x0e \x01(\x12R\bgapNanos\x12\x16\n" +
+	"\x06reason\x18\x0f \x01(\fR\x06reason\x12$\n" +
+	"\x0eage_most_nanos\x18\x10 \x01(\x12R\fageMostNanos\x12:\n" +
+	"\vpost_mortem\x18\x11 \x01(\v2\x19.dtc.v1.PostMortemMessageR\n" +
+	"postMortem\"\xe5\x02\n" +
+	"\x11PostMortemMessage\x12 \n" +
+	"\tcpu_nanos\x18\x01 \x01(\x12H\x00R\bcpuNanos\x88\x01\x01\x12 \n" +
+	"\trss_bytes\x18\x02 \x01(\x12H\x01R\brssBytes\x88\x01\x01\x12\x1d\n" +
+	"\athreads\x18\x03 \x01(\x12H\x02R\athreads\x88\x01\x01\x12%\n" +
+	"\vdescriptors\x18\x04 \x01(\x12H\x03R\vdescriptors\x88\x01\x01\x12\x17\n" +
+	"\x04ppid\x18\x05 \x01(\x12H\x04R\x04ppid\x88\x01\x01\x12\x16\n" +
+	"\x06parent\x18\x06 \x01(\fR\x06parent\x12\x18\n" +
+	"\acommand\x18\a \x01(\fR\acommand\x12(\n" +
+	"\rsampled_nanos\x18\b \x01(\x12H\x05R\fsampledNanos\x88\x01\x01B\f\n" +
+	"\n" +
+	"_cpu_nanosB\f\n" +
+	"\n" +
+	"_rss_bytesB\n" +
+	"\n" +
+	"\b_threadsB\x0e\n" +
+	"\f_descriptorsB\a\n" +
+	"\x05_ppidB\x10\n" +
+	"\x0e_sampled_nanos\"j\n" +
 	"\vExitMessage\x12\x14\n" +
 	"\x04code\x18\x01 \x01(\x12H\x00R\x04code\x12\x18\n" +
-	"\x06signal\x18\x02 \x01(\x12H\x00R\x06signalB\x05\n" +
-	"\x03how\"\"\n" +
+	"\x06signal\x18\x02 \x01(\x12H\x00R\x06signal\x12\x12\n" +
+	"\x04core\x18\x03 \x01(\bR\x04core\x12\x10\n" +
+	"\x03oom\x18\x04 \x01(\bR\x03oomB\x05\n" +
+	"\x03how\"8\n" +
 	"\fCheckRequest\x12\x12\n" +
-	"\x04pids\x18\x01 \x03(\x12R\x04pids\"C\n" +
+	"\x04pids\x18\x01 \x03(\x12R\x04pids\x12\x14\n" +
+	"\x05rules\x18\x02 \x03(\fR\x05rules\"C\n" +
 	"\n" +
 	"CheckReply\x125\n" +
 	"\tsightings\x18\x01 \x03(\v2\x17.dtc.v1.SightingMessageR\tsightings\">\n" +
 	"\x12AcknowledgeRequest\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\fR\x03run\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\"\x12\n" +
-	"\x10AcknowledgeReply\"M\n" +
+	"\x10AcknowledgeReply\"@\n" +
+	"\fPreviewReply\x120\n" +
+	"\x05rules\x18\x01 \x03(\v2\x1a.dtc.v1.RuleMatchesMessageR\x05rules\"\x9a\x01\n" +
+	"\x12RuleMatchesMessage\x12\x12\n" +
+	"\x04rule\x18\x01 \x01(\fR\x04rule\x12\x10\n" +
+	"\x03pid\x18\x02 \x01(\x12R\x03pid\x12.\n" +
+	"\amatches\x18\x03 \x03(\v2\x14.dtc.v1.MatchMessageR\amatches\x12\x14\n" +
+	"\x05total\x18\x04 \x01(\x12R\x05total\x12\x18\n" +
+	"\aproblem\x18\x05 \x01(\fR\aproblem\"\x82\x01\n" +
+	"\fMatchMessage\x120\n" +
+	"\aprocess\x18\x01 \x01(\v2\x16.dtc.v1.ProcessMessageR\aprocess\x12\x12\n" +
+	"\x04user\x18\x02 \x01(\fR\x04user\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\fR\x04name\x12\x18\n" +
+	"\acommand\x18\x04 \x01(\fR\acommand\"M\n" +
 	"\vJoinMessage\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\fR\x05token\x12\x10\n" +
 	"\x03csr\x18\x02 \x01(\fR\x03csr\x12\x16\n" +
@@ -3335,13 +3901,14 @@ const file_wire_proto_rawDesc = "" +
 	"\x04name\x18\x03 \x01(\fR\x04name\x12\x14\n" +
 	"\x05error\x18\x04 \x01(\tR\x05error\x12\x1d\n" +
 	"\n" +
-	"error_kind\x18\x05 \x01(\rR\terrorKind2\xa4\x02\n" +
+	"error_kind\x18\x05 \x01(\rR\terrorKind2\xdb\x02\n" +
 	"\fAgentService\x120\n" +
 	"\x04Info\x12\x13.dtc.v1.InfoRequest\x1a\x13.dtc.v1.InfoMessage\x120\n" +
 	"\x03Get\x12\x12.dtc.v1.GetRequest\x1a\x13.dtc.v1.PartMessage0\x01\x128\n" +
 	"\x05Watch\x12\x14.dtc.v1.WatchRequest\x1a\x17.dtc.v1.SightingMessage0\x01\x121\n" +
 	"\x05Check\x12\x14.dtc.v1.CheckRequest\x1a\x12.dtc.v1.CheckReply\x12C\n" +
-	"\vAcknowledge\x12\x1a.dtc.v1.AcknowledgeRequest\x1a\x18.dtc.v1.AcknowledgeReplyB\x13Z\x11dtc/internal/wireb\x06proto3"
+	"\vAcknowledge\x12\x1a.dtc.v1.AcknowledgeRequest\x1a\x18.dtc.v1.AcknowledgeReply\x125\n" +
+	"\aPreview\x12\x14.dtc.v1.WatchRequest\x1a\x14.dtc.v1.PreviewReplyB\x13Z\x11dtc/internal/wireb\x06proto3"
 
 var (
 	file_wire_proto_rawDescOnce sync.Once
@@ -3355,7 +3922,7 @@ func file_wire_proto_rawDescGZIP() []byte {
 	return file_wire_proto_rawDescData
 }
 
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_wire_proto_goTypes = []any{
 	(*InfoRequest)(nil),        // 0: dtc.v1.InfoRequest
 	(*InfoMessage)(nil),        // 1: dtc.v1.InfoMessage
@@ -3379,15 +3946,20 @@ var file_wire_proto_goTypes = []any{
 	(*PlatformMessage)(nil),    // 19: dtc.v1.PlatformMessage
 	(*ProcessMessage)(nil),     // 20: dtc.v1.ProcessMessage
 	(*WatchRequest)(nil),       // 21: dtc.v1.WatchRequest
-	(*TargetMessage)(nil),      // 22: dtc.v1.TargetMessage
-	(*SightingMessage)(nil),    // 23: dtc.v1.SightingMessage
-	(*ExitMessage)(nil),        // 24: dtc.v1.ExitMessage
-	(*CheckRequest)(nil),       // 25: dtc.v1.CheckRequest
-	(*CheckReply)(nil),         // 26: dtc.v1.CheckReply
-	(*AcknowledgeRequest)(nil), // 27: dtc.v1.AcknowledgeRequest
-	(*AcknowledgeReply)(nil),   // 28: dtc.v1.AcknowledgeReply
-	(*JoinMessage)(nil),        // 29: dtc.v1.JoinMessage
-	(*JoinedMessage)(nil),      // 30: dtc.v1.JoinedMessage
+	(*RuleMessage)(nil),        // 22: dtc.v1.RuleMessage
+	(*TargetMessage)(nil),      // 23: dtc.v1.TargetMessage
+	(*SightingMessage)(nil),    // 24: dtc.v1.SightingMessage
+	(*PostMortemMessage)(nil),  // 25: dtc.v1.PostMortemMessage
+	(*ExitMessage)(nil),        // 26: dtc.v1.ExitMessage
+	(*CheckRequest)(nil),       // 27: dtc.v1.CheckRequest
+	(*CheckReply)(nil),         // 28: dtc.v1.CheckReply
+	(*AcknowledgeRequest)(nil), // 29: dtc.v1.AcknowledgeRequest
+	(*AcknowledgeReply)(nil),   // 30: dtc.v1.AcknowledgeReply
+	(*PreviewReply)(nil),       // 31: dtc.v1.PreviewReply
+	(*RuleMatchesMessage)(nil), // 32: dtc.v1.RuleMatchesMessage
+	(*MatchMessage)(nil),       // 33: dtc.v1.MatchMessage
+	(*JoinMessage)(nil),        // 34: dtc.v1.JoinMessage
+	(*JoinedMessage)(nil),      // 35: dtc.v1.JoinedMessage
 }
 var file_wire_proto_depIdxs = []int32{
 	3,  // 0: dtc.v1.GetRequest.selection:type_name -> dtc.v1.SelectionMessage
@@ -3457,26 +4029,34 @@ var file_wire_proto_depIdxs = []int32{
 	18, // 64: dtc.v1.CPUMessage.percent:type_name -> dtc.v1.CPUColumns
 	7,  // 65: dtc.v1.CPUColumns.cpu:type_name -> dtc.v1.TextColumn
 	5,  // 66: dtc.v1.PlatformMessage.boot_time:type_name -> dtc.v1.TimeMessage
-	22, // 67: dtc.v1.WatchRequest.targets:type_name -> dtc.v1.TargetMessage
-	20, // 68: dtc.v1.TargetMessage.known:type_name -> dtc.v1.ProcessMessage
-	20, // 69: dtc.v1.SightingMessage.process:type_name -> dtc.v1.ProcessMessage
-	24, // 70: dtc.v1.SightingMessage.exit:type_name -> dtc.v1.ExitMessage
-	23, // 71: dtc.v1.CheckReply.sightings:type_name -> dtc.v1.SightingMessage
-	0,  // 72: dtc.v1.AgentService.Info:input_type -> dtc.v1.InfoRequest
-	2,  // 73: dtc.v1.AgentService.Get:input_type -> dtc.v1.GetRequest
-	21, // 74: dtc.v1.AgentService.Watch:input_type -> dtc.v1.WatchRequest
-	25, // 75: dtc.v1.AgentService.Check:input_type -> dtc.v1.CheckRequest
-	27, // 76: dtc.v1.AgentService.Acknowledge:input_type -> dtc.v1.AcknowledgeRequest
-	1,  // 77: dtc.v1.AgentService.Info:output_type -> dtc.v1.InfoMessage
-	4,  // 78: dtc.v1.AgentService.Get:output_type -> dtc.v1.PartMessage
-	23, // 79: dtc.v1.AgentService.Watch:output_type -> dtc.v1.SightingMessage
-	26, // 80: dtc.v1.AgentService.Check:output_type -> dtc.v1.CheckReply
-	28, // 81: dtc.v1.AgentService.Acknowledge:output_type -> dtc.v1.AcknowledgeReply
-	77, // [77:82] is the sub-list for method output_type
-	72, // [72:77] is the sub-list for method input_type
-	72, // [72:72] is the sub-list for extension type_name
-	72, // [72:72] is the sub-list for extension extendee
-	0,  // [0:72] is the sub-list for field type_name
+	23, // 67: dtc.v1.WatchRequest.targets:type_name -> dtc.v1.TargetMessage
+	22, // 68: dtc.v1.WatchRequest.rules:type_name -> dtc.v1.RuleMessage
+	20, // 69: dtc.v1.RuleMessage.known:type_name -> dtc.v1.ProcessMessage
+	20, // 70: dtc.v1.TargetMessage.known:type_name -> dtc.v1.ProcessMessage
+	20, // 71: dtc.v1.SightingMessage.process:type_name -> dtc.v1.ProcessMessage
+	26, // 72: dtc.v1.SightingMessage.exit:type_name -> dtc.v1.ExitMessage
+	25, // 73: dtc.v1.SightingMessage.post_mortem:type_name -> dtc.v1.PostMortemMessage
+	24, // 74: dtc.v1.CheckReply.sightings:type_name -> dtc.v1.SightingMessage
+	32, // 75: dtc.v1.PreviewReply.rules:type_name -> dtc.v1.RuleMatchesMessage
+	33, // 76: dtc.v1.RuleMatchesMessage.matches:type_name -> dtc.v1.MatchMessage
+	20, // 77: dtc.v1.MatchMessage.process:type_name -> dtc.v1.ProcessMessage
+	0,  // 78: dtc.v1.AgentService.Info:input_type -> dtc.v1.InfoRequest
+	2,  // 79: dtc.v1.AgentService.Get:input_type -> dtc.v1.GetRequest
+	21, // 80: dtc.v1.AgentService.Watch:input_type -> dtc.v1.WatchRequest
+	27, // 81: dtc.v1.AgentService.Check:input_type -> dtc.v1.CheckRequest
+	29, // 82: dtc.v1.AgentService.Acknowledge:input_type -> dtc.v1.AcknowledgeRequest
+	21, // 83: dtc.v1.AgentService.Preview:input_type -> dtc.v1.WatchRequest
+	1,  // 84: dtc.v1.AgentService.Info:output_type -> dtc.v1.InfoMessage
+	4,  // 85: dtc.v1.AgentService.Get:output_type -> dtc.v1.PartMessage
+	24, // 86: dtc.v1.AgentService.Watch:output_type -> dtc.v1.SightingMessage
+	28, // 87: dtc.v1.AgentService.Check:output_type -> dtc.v1.CheckReply
+	30, // 88: dtc.v1.AgentService.Acknowledge:output_type -> dtc.v1.AcknowledgeReply
+	31, // 89: dtc.v1.AgentService.Preview:output_type -> dtc.v1.PreviewReply
+	84, // [84:90] is the sub-list for method output_type
+	78, // [78:84] is the sub-list for method input_type
+	78, // [78:78] is the sub-list for extension type_name
+	78, // [78:78] is the sub-list for extension extendee
+	0,  // [0:78] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -3487,7 +4067,8 @@ func file_wire_proto_init() {
 	file_wire_proto_msgTypes[16].OneofWrappers = []any{}
 	file_wire_proto_msgTypes[17].OneofWrappers = []any{}
 	file_wire_proto_msgTypes[19].OneofWrappers = []any{}
-	file_wire_proto_msgTypes[24].OneofWrappers = []any{
+	file_wire_proto_msgTypes[25].OneofWrappers = []any{}
+	file_wire_proto_msgTypes[26].OneofWrappers = []any{
 		(*ExitMessage_Code)(nil),
 		(*ExitMessage_Signal)(nil),
 	}
@@ -3497,7 +4078,7 @@ func file_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   31,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
