@@ -46,6 +46,7 @@ type RuleMatches struct {
 	Matches []Match
 	Total   int    // of matches, where Matches is cut
 	Problem string // why it cannot be said: one line, "" if it can
+	Reason  string // why nothing matches: one line, "" where it says itself
 }
 
 // PostMortem is what was known of a process when it ended. A number that is not

@@ -3,12 +3,15 @@ package main
 import (
 	"errors"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -105,4 +108,34 @@ func hangupCommand(ts *testscript.TestScript, _ bool, args []string) {
 		return
 	}
 	ts.Fatalf("no process has %q in its command line", text)
+}
+
+// receiversKey is under what a script keeps how often its web servers were asked.
+type receiversKey struct{}
+
+func receiverCommand(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: receiver NAME STATUS")
+	}
+	status, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	asked := new(atomic.Int64)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.WriteHeader(status)
+	}))
+	ts.Defer(s.Close)
+	ts.Setenv(args[0], s.Listener.Addr().String())
+	ts.Value(receiversKey{}).(map[string]*atomic.Int64)[args[0]] = asked
+}
+
+func receivedCommand(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: received NAME N")
+	}
+	want, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	if got := ts.Value(receiversKey{}).(map[string]*atomic.Int64)[args[0]].Load(); got != want {
+		ts.Fatalf("%s was asked %d times, want %d", args[0], got, want)
+	}
 }

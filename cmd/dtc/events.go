@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +29,9 @@ type eventsOptions struct {
 	since  string
 	hosts  []string
 	output string
+
+	processes []string
+	states    []string
 }
 
 // lastEvents is how many events of before dtc events -f begins with.
@@ -39,9 +43,14 @@ func newEventsCommand(a *app) *cobra.Command {
 		Use:   "events",
 		Short: "Show what happened: ends of processes, gaps in logs, hosts up and down",
 		Long: `Show what happened in the fleet on one time line: watched processes that are
-alive, dead or missing, what befell followed logs, hosts that came up and went.
-It reads the files under logs/, whether the service runs or not, and shows hosts
-that are no longer configured too.
+alive, dead, missing, restarted or too few or too many, what befell followed logs,
+hosts that came up and went, notices that were given up on. It reads the files
+under logs/, whether the service runs or not, and shows hosts that are no longer
+configured too.
+
+The states: of processes alive, dead, missing, restarted, count, normal, replaced;
+of hosts reachable, unreachable, stopped, rebooted, refused, rejoined; of logs gap,
+changed, rewound, paused, resumed, corrupt, refused; of notices undelivered.
 
 With -f it begins with the last ` + strconv.Itoa(lastEvents) + ` events, or with those since --since, and goes on
 until Ctrl-C.
@@ -50,6 +59,7 @@ Exit status: 0, 1 if the events could not be read, 2 wrong arguments or
 configuration.`,
 		Example: `  dtc events --since 24h
   dtc events -f --host web
+  dtc events --process web --state dead --state restarted
   dtc events --since 2026-11-22T07:00:00Z -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return a.events(c.Context(), opt) },
@@ -57,13 +67,22 @@ configuration.`,
 	c.Flags().BoolVarP(&opt.follow, "follow", "f", false, "go on with the events that come")
 	c.Flags().StringVar(&opt.since, "since", "", "only events from then on: a duration back from now (90m, 7d), a day, or a time (RFC 3339, or local)")
 	c.Flags().StringArrayVar(&opt.hosts, "host", nil, "a name, ip, ip:port, group, or a glob of one (default all hosts)")
+	c.Flags().StringArrayVar(&opt.processes, "process", nil, "only of this `NAME` of a monitor_process or a process, a pid, or a glob of one; may be repeated")
+	c.Flags().StringArrayVar(&opt.states, "state", nil, "only of this `STATE`; may be repeated")
 	c.Flags().StringVarP(&opt.output, "output", "o", "text", "text or json (an object a line)")
+	completeFlags(c, map[string]cobra.CompletionFunc{
+		"host": a.completeHosts, "process": a.completeRules, "state": completeWords(stateNames()...),
+		"output": completeWords("text", "json"), "since": completeWords("1h", "24h", "7d"),
+	})
 	return c
 }
 
 func (a *app) events(ctx context.Context, opt eventsOptions) error {
 	show, err := eventFormat(opt.output)
 	if err != nil {
+		return err
+	}
+	if err := checkStates(opt.states); err != nil {
 		return err
 	}
 	dir := filepath.Join(a.homeDir(), "logs")
@@ -93,6 +112,17 @@ func (a *app) events(ctx context.Context, opt eventsOptions) error {
 	return errors.Join(err, out.Flush())
 }
 
+// wants says whether an event is of one of the processes and of one of the states
+// that are asked for.
+func (opt *eventsOptions) wants(e *dtc.Event) bool {
+	if len(opt.states) > 0 && !slices.Contains(opt.states, string(e.State)) {
+		return false
+	}
+	return len(opt.processes) == 0 || e.Kind == dtc.EventProcess && slices.ContainsFunc(opt.processes, func(name string) bool {
+		return fits(name, e.Rule) || fits(name, e.Name) || e.PID != 0 && name == strconv.Itoa(e.PID)
+	})
+}
+
 // mustHaveHome refuses a folder that has neither a configuration nor logs.
 func (a *app) mustHaveHome(logs string) error {
 	for _, path := range []string{logs, a.configPath()} {
@@ -104,7 +134,7 @@ func (a *app) mustHaveHome(logs string) error {
 }
 
 func (a *app) eventFilter(opt eventsOptions, dir string) (events.Filter, error) {
-	filter := events.Filter{Bad: func(path string, lines int) {
+	filter := events.Filter{Event: opt.wants, Bad: func(path string, lines int) {
 		fmt.Fprintf(a.stderr, "dtc: %s: %d lines are no events and were left out\n", path, lines)
 	}}
 	if opt.since != "" {

@@ -1,15 +1,19 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -18,6 +22,7 @@ import (
 	"dtc/internal/ca"
 	"dtc/internal/config"
 	"dtc/internal/status"
+	"dtc/internal/watch"
 	"dtc/internal/wire"
 )
 
@@ -33,6 +38,7 @@ import (
 //	slow      never answers
 //	half      breaks off in the middle
 //	failing   answers with an error
+//	older     knows none of the questions
 //	dead      nothing listens there
 //	revoked   has a certificate that was revoked
 //	stranger  has a certificate of another fleet
@@ -114,6 +120,10 @@ func (f *testFleet) add(ctx context.Context, i int, name string, own, strangers 
 	credentials, err := ca.Load(dir, dtc.RoleAgent)
 	if err != nil {
 		return err
+	}
+	if kind == "older" {
+		f.serve.Go(func() { serveOlder(ctx, ln, credentials.ServerTLS(nil, "", wire.ProtoRPC)) })
+		return nil
 	}
 	server := &wire.Server{
 		TLS: credentials.ServerTLS(nil, "", wire.ProtoRPC), Identify: ca.Identify,
@@ -287,4 +297,62 @@ func makeHostile(r *dtc.Report) {
 	}
 }
 
-func (testAgent) Preview(context.Context, dtc.Watching) ([]dtc.RuleMatches, error) { return nil, nil }
+// Preview answers that pids are there if they are even, and of a rule as many
+// processes as its name says behind a dash.
+func (a testAgent) Preview(ctx context.Context, want dtc.Watching) ([]dtc.RuleMatches, error) {
+	switch a.kind {
+	case "slow":
+		<-ctx.Done()
+		return nil, ctx.Err()
+	case "failing":
+		return nil, errors.New("/proc is not\x1b[31m there")
+	case "half":
+		return make([]dtc.RuleMatches, 1), nil
+	case "real":
+		return watch.New(watch.Options{Logger: slog.New(slog.DiscardHandler)}).Preview(ctx, want)
+	}
+	var answer []dtc.RuleMatches
+	for _, t := range want.Targets {
+		answer = append(answer, a.matches(dtc.RuleMatches{PID: t.PID, Total: 1 - t.PID%2}))
+	}
+	for _, r := range want.Rules {
+		_, number, _ := strings.Cut(r.Name, "-")
+		n, err := strconv.Atoi(number)
+		m := dtc.RuleMatches{Rule: r.Name, Total: n}
+		if err != nil {
+			m.Problem = "systemd does not answer\x07"
+		} else if r.PIDFile != "" && n == 0 {
+			m.Reason = "there is no file " + r.PIDFile + "\x07"
+		}
+		answer = append(answer, a.matches(m))
+	}
+	return answer, nil
+}
+
+// matches adds the processes that there are, at most three.
+func (a testAgent) matches(m dtc.RuleMatches) dtc.RuleMatches {
+	for i := range min(m.Total, 3) {
+		p := dtc.Match{ID: dtc.ProcessID{PID: cmp.Or(m.PID, 998) + i}, User: "root", Name: "nginx", Command: "nginx: master process"}
+		if i > 0 {
+			p.User, p.Command = "www-data", "nginx: worker process /usr/sbin/nginx -g daemon on; master_process on;"
+		}
+		if a.kind == "hostile" {
+			p.User, p.Name, p.Command = "\x1b[31m", "\x1b[2J", "\x1b]0;owned\a\u202e\xff\n"
+		}
+		m.Matches = append(m.Matches, p)
+	}
+	return m
+}
+
+// serveOlder is an agent that knows no question at all.
+func serveOlder(ctx context.Context, ln net.Listener, cfg *tls.Config) {
+	var protocols http.Protocols
+	protocols.SetHTTP2(true)
+	s := &http.Server{
+		Handler: http.NotFoundHandler(), TLSConfig: cfg, Protocols: &protocols, ReadHeaderTimeout: patience,
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
+	}
+	stop := context.AfterFunc(ctx, func() { _ = s.Close() })
+	defer stop()
+	_ = s.ServeTLS(ln, "", "") // it ends by Close
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"dtc/internal/ca"
 	"dtc/internal/config"
@@ -70,6 +72,26 @@ func (a *app) applyNow(ctx context.Context, verb string) error {
 	}
 	if err != nil {
 		return fmt.Errorf("%w\nthe change is made, but the running service did not take it up: then 'dtc reload'", err)
+	}
+	return nil
+}
+
+// serviceTimeout is how long the service may take for an answer that it has in
+// its memory.
+const serviceTimeout = 10 * time.Second
+
+// askService has the running service do a command that needs it.
+func (a *app) askService(ctx context.Context, command, verb string, request any, each func(json.RawMessage) error) error {
+	ctx, cancel := context.WithTimeout(ctx, serviceTimeout)
+	defer cancel()
+	err := wire.Control(ctx, a.socket(), verb, request, each)
+	switch {
+	case errors.Is(err, wire.ErrNoService) && !exists(a.configPath()):
+		return a.noHome(a.configPath())
+	case errors.Is(err, wire.ErrNoService):
+		return fmt.Errorf("%s: no service runs in the home %s: start it with 'dtc serve', or name its home with --home", command, a.homeDir())
+	case err != nil:
+		return fmt.Errorf("%s: %w", command, err)
 	}
 	return nil
 }

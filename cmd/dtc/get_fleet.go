@@ -12,6 +12,7 @@ import (
 
 	"dtc"
 	"dtc/internal/ca"
+	"dtc/internal/config"
 	"dtc/internal/fleet"
 	"dtc/internal/wire"
 )
@@ -19,14 +20,20 @@ import (
 // openFleet returns the hosts of monitor.xml that the selectors choose, all
 // without one, and what asks them. A certificate that is soon over is told.
 func (a *app) openFleet(selectors []string) ([]fleet.Host, *fleet.Fleet, error) {
+	hosts, fl, _, err := a.openConfigured(selectors)
+	return hosts, fl, err
+}
+
+// openConfigured returns the configuration too.
+func (a *app) openConfigured(selectors []string) ([]fleet.Host, *fleet.Fleet, config.Monitor, error) {
 	register := ahead(a.revoked)
 	defer func() { _, _ = register() }() // it ends before we do
 	cfg, err := a.loadConfig()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, cfg, err
 	}
 	if len(cfg.Hosts) == 0 {
-		return nil, nil, usagef("%s: %w; add one with 'dtc invite', or with 'dtc issue' where there is no network", a.configPath(), errNoHosts)
+		return nil, nil, cfg, usagef("%s: %w; add one with 'dtc invite', or with 'dtc issue' where there is no network", a.configPath(), errNoHosts)
 	}
 	all := make([]fleet.Host, len(cfg.Hosts))
 	for i, h := range cfg.Hosts {
@@ -34,21 +41,21 @@ func (a *app) openFleet(selectors []string) ([]fleet.Host, *fleet.Fleet, error) 
 	}
 	hosts, err := fleet.Select(all, selectors)
 	if err != nil {
-		return nil, nil, usagef("--host: %w", err)
+		return nil, nil, cfg, usagef("--host: %w", err)
 	}
 	credentials, err := a.credentials()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, cfg, err
 	}
 	revoked, err := register()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, cfg, err
 	}
 	dialer := wire.Dialer{TLS: credentials.ToAgents(revoked)}
 	connect := func(h fleet.Host) *wire.Client {
 		return wire.NewClient(func(ctx context.Context) (net.Conn, error) { return dialer.Dial(ctx, h.Address, wire.ProtoRPC) })
 	}
-	return hosts, fleet.New(connect), nil
+	return hosts, fleet.New(connect), cfg, nil
 }
 
 // ahead begins to load what is needed a little later, and returns what waits for

@@ -3,14 +3,13 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"dtc"
 	"dtc/internal/fleet"
 	"dtc/internal/render"
+	"dtc/internal/wire"
 
 	"github.com/spf13/cobra"
 )
@@ -46,26 +45,17 @@ func (a *app) hosts(ctx context.Context, sel []string, timeout time.Duration) er
 	defer fl.Close()
 	state := make([]string, len(hosts))
 	info := make([]dtc.Info, len(hosts))
-	slots := make(chan struct{}, 256)
-	var wg sync.WaitGroup
-	for i, h := range hosts {
-		wg.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			ctx, cancel := context.WithTimeout(ctx, timeout)
-			defer cancel()
-			var err error
-			if info[i], err = fl.Client(h).Info(ctx); err != nil {
-				state[i] = dtc.KindOf(err).String()
-				return
-			}
-			state[i] = "reachable"
-		})
-	}
-	wg.Wait()
+	fl.Each(ctx, hosts, timeout, func(ctx context.Context, i int, c *wire.Client) {
+		var err error
+		if info[i], err = c.Info(ctx); err != nil {
+			state[i] = dtc.KindOf(err).String()
+			return
+		}
+		state[i] = string(dtc.StateReachable)
+	})
 	a.printHosts(hosts, state, info)
 	for _, s := range state {
-		if s != "reachable" {
+		if s != string(dtc.StateReachable) {
 			return &statusError{exitSome, nil}
 		}
 	}
@@ -84,22 +74,7 @@ func (a *app) printHosts(hosts []fleet.Host, state []string, info []dtc.Info) {
 		}
 		rows = append(rows, []string{render.Escape(h.Name), h.Address.String(), render.Escape(groups), state[i], render.Escape(version)})
 	}
-	width := make([]int, len(rows[0]))
-	for _, row := range rows {
-		for i, cell := range row {
-			width[i] = max(width[i], render.Width(cell))
-		}
-	}
-	for _, row := range rows {
-		var line strings.Builder
-		for i, cell := range row {
-			line.WriteString(cell)
-			if i < len(row)-1 {
-				line.WriteString(strings.Repeat(" ", width[i]-render.Width(cell)+2))
-			}
-		}
-		fmt.Fprintln(a.stdout, line.String())
-	}
+	a.printTable(rows)
 }
 
 // errNoHosts is what a command says that has nobody to ask.

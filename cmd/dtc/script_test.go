@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -39,6 +40,9 @@ const patience = 30 * time.Second
 //	freeport NAME…       puts addresses of the loopback that nobody listens on
 //	                     into variables
 //	occupy NAME          does the same, and listens there
+//	receiver NAME STATUS starts a web server that answers everything with that
+//	                     status; $NAME is its address
+//	received NAME N      fails if that server was not asked N times
 //	hangup TEXT…         sends SIGHUP to the process with TEXT in its command line
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -47,6 +51,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("DTC_HOME", filepath.Join(env.WorkDir, "home"))
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // else a second for each command of a -race run
 			env.Setenv("NO_COLOR", "")
+			env.Values[receiversKey{}] = map[string]*atomic.Int64{}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -58,6 +63,8 @@ func TestScripts(t *testing.T) {
 			"freeport":  freePortCommand,
 			"occupy":    occupyCommand,
 			"hangup":    hangupCommand,
+			"receiver":  receiverCommand,
+			"received":  receivedCommand,
 		},
 	})
 }

@@ -21,9 +21,13 @@ func newServeCommand(a *app) *cobra.Command {
 	var format string
 	c := &cobra.Command{
 		Use:   "serve",
-		Short: "Run the background service in the foreground: process watch, log receiver, joining",
+		Short: "Run the background service in the foreground: process watch, log receiver, notices, joining",
 		Long: `Run the background service in the foreground until SIGTERM or SIGINT; SIGHUP
 or "dtc reload" reads the configuration again. It logs to standard error.
+
+It watches the monitor_process and monitor_pid of monitor.xml, receives the logs
+that agents follow, tells the receivers of the notify elements what happens, and
+lets hosts join.
 
 Exit status: 0 ended by a signal, 1 it could not run, 2 wrong arguments or
 configuration.`,
@@ -31,15 +35,19 @@ configuration.`,
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return a.serve(c.Context(), only, format) },
 	}
-	c.Flags().StringSliceVar(&only, "only", nil, "parts to run: process (watches processes), log (receives files)")
+	c.Flags().StringSliceVar(&only, "only", nil, "parts to run: process (watches processes), log (receives files), notify (tells people)")
 	c.Flags().StringVar(&format, "log-format", "text", "of the program's own log: text or json")
+	completeFlags(c, map[string]cobra.CompletionFunc{
+		"only":       completeWords(monitor.PartProcess, monitor.PartLog, monitor.PartNotify),
+		"log-format": completeWords("text", "json"),
+	})
 	return c
 }
 
 func (a *app) serve(ctx context.Context, only []string, format string) error {
 	for _, part := range only {
-		if !slices.Contains([]string{monitor.PartProcess, monitor.PartLog}, part) {
-			return usagef("--only %q: not a part of the service, expected process or log", part)
+		if !slices.Contains([]string{monitor.PartProcess, monitor.PartLog, monitor.PartNotify}, part) {
+			return usagef("--only %q: not a part of the service, expected process, log or notify", part)
 		}
 	}
 	log, err := a.logger(format)
@@ -95,8 +103,9 @@ func newReloadCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "reload",
 		Short: "Have the running service read its configuration again",
-		Long: `Have the running service read its configuration again and apply all of it. A
-file with a mistake is reported and the running configuration stays.
+		Long: `Have the running service read its configuration again and apply all of it: hosts,
+what is watched, who is told, maintenance. A file with a mistake is reported and the
+running configuration stays.
 
 Exit status: 0 applied, 1 no service runs, the file has a mistake or the new
 local_host cannot be listened on, 2 no home or wrong arguments.`,

@@ -89,7 +89,7 @@ func New(opts Options) (_ *Agent, err error) {
 		free:    freeMemory,
 	}
 	a.status = status.New(status.Options{})
-	a.watcher = watch.New(watch.Options{Run: a.info.Run, Logger: opts.Logger})
+	a.watcher = watch.New(watch.Options{Run: a.info.Run, Dir: filepath.Join(opts.Home, "state", "watch"), Logger: opts.Logger})
 	a.shipper = ship.New(ship.Options{
 		Files:  a.shipFiles(opts.Config),
 		Scan:   opts.Config.ScanFileTime,
@@ -115,7 +115,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	actors := []func(context.Context) error{a.control, a.trim, a.warn}
 	if a.has(PartStatus) {
-		actors = append(actors, a.status.Run, a.watcher.Run, a.listen)
+		actors = append(actors, a.answer)
 	}
 	if a.has(PartLog) {
 		actors = append(actors, a.shipper.Run, a.connect)

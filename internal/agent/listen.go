@@ -10,6 +10,7 @@ import (
 	"dtc"
 	"dtc/internal/ca"
 	"dtc/internal/config"
+	"dtc/internal/supervise"
 	"dtc/internal/wire"
 )
 
@@ -40,6 +41,23 @@ func (s service) Preview(ctx context.Context, want dtc.Watching) ([]dtc.RuleMatc
 
 func (s service) Acknowledge(ctx context.Context, asker, run string, number uint64) error {
 	return s.a.watcher.Acknowledge(ctx, asker, run, number)
+}
+
+// answer watches processes and answers questions until ctx is done. Then the
+// watches have their last word, and only after it their connections end.
+func (a *Agent) answer(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	serving, hangUp := context.WithCancel(context.WithoutCancel(ctx))
+	return supervise.Run(ctx,
+		func(context.Context) error {
+			defer hangUp()
+			return a.watcher.Run(ctx)
+		},
+		func(context.Context) error {
+			defer stop()
+			return supervise.Run(serving, a.status.Run, a.listen)
+		},
+	)
 }
 
 // attemptTime is how long a reload waits for the new local_host: the old

@@ -47,10 +47,10 @@ func (c *checker) files(list *node) []File {
 // from reads the attribute of that name: whether it says "end".
 func (c *checker) from(n *node) bool {
 	for _, a := range n.attrs {
-		switch strings.TrimSpace(a.value) {
-		case "end":
+		switch {
+		case a.broken || a.value == "begin":
+		case a.value == "end":
 			return true
-		case "begin":
 		default:
 			c.addf(a.line, `<%s> from=%s: expected "begin" or "end"`, n.rule.name, quote(a.value))
 		}

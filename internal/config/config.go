@@ -52,8 +52,13 @@ type Monitor struct {
 	LocalHost      netip.AddrPort // to listen on; zero: not set
 	DetectInterval time.Duration  // of hosts that set none
 	Hosts          []Host         // in the order of the file
-	Receivers      []Receiver     // in the order of the file
-	Maintenance    []Maintenance  // in the order of the file
+
+	// Rules are those of all hosts: each Host has them too, but for those that it
+	// has an own one of the same name of.
+	Rules []dtc.ProcessRule
+
+	Receivers   []Receiver    // in the order of the file
+	Maintenance []Maintenance // in the order of the file
 }
 
 // Receiver is one notify: who is told of what, and how.
@@ -73,7 +78,7 @@ type Receiver struct {
 type Maintenance struct {
 	For      []string       // as of a Receiver
 	Days     []time.Weekday // on which it begins; none: every day
-	From, To time.Duration  // since midnight, local time; To at most From: it ends on the next day
+	From, To time.Duration  // since midnight, local time; To is at most 24 h; To at most From: it ends on the next day
 	Start    time.Time      // of one stretch; zero: it is a day's time
 	End      time.Time
 	Line     int // of the element
@@ -85,9 +90,11 @@ type Host struct {
 	Address        netip.AddrPort    // unique
 	Groups         []string          // none twice
 	PIDs           []int             // none twice
-	Rules          []dtc.ProcessRule // its own, then those of the file that it has no own of the same name of
+	Rules          []dtc.ProcessRule // its own, then those of the file that it has no own of the same name of; not to be changed
 	DetectInterval time.Duration     // its own, else the file's
 	Line           int               // of the element
+	PIDLine        int               // of its monitor_pid; 0: none
+	RuleLines      []int             // of the elements of Rules
 }
 
 // LoadAgent reads the agent.xml at path. An error of type [Errors] holds the

@@ -59,7 +59,7 @@ func TestGoodMonitor(t *testing.T) {
 			Hosts: []Host{
 				{Name: "10.0.0.7:7701", Address: addr("10.0.0.7:7701"), DetectInterval: 7 * time.Second, Line: 4},
 				{Name: "10.0.0.8:7701", Address: addr("10.0.0.8:7701"), DetectInterval: 7 * time.Second, Line: 11},
-				{Name: "web1", Address: addr("10.0.0.9:7701"), Groups: []string{"web", "prod"}, PIDs: []int{812, 1044}, DetectInterval: time.Minute, Line: 20},
+				{Name: "web1", Address: addr("10.0.0.9:7701"), Groups: []string{"web", "prod"}, PIDs: []int{812, 1044}, PIDLine: 22, DetectInterval: time.Minute, Line: 20},
 			},
 		},
 		"testdata/good/every_monitor.xml": {
@@ -68,7 +68,7 @@ func TestGoodMonitor(t *testing.T) {
 				{Name: `日本 <1> "x"`, Address: addr("[fd00::7]:7701"), DetectInterval: time.Hour, Line: 2},
 				{Name: "10.0.0.7", Address: addr("10.0.0.7:1"), DetectInterval: time.Hour, Line: 3},
 				{Name: "10.0.0.7:2", Address: addr("10.0.0.7:2"), DetectInterval: time.Hour, Line: 4},
-				{Name: "WEB", Address: addr("10.0.0.7:3"), PIDs: []int{1, 2147483647}, DetectInterval: time.Hour, Line: 5},
+				{Name: "WEB", Address: addr("10.0.0.7:3"), PIDs: []int{1, 2147483647}, PIDLine: 5, DetectInterval: time.Hour, Line: 5},
 				{Name: "web", Address: addr("10.0.0.7:4"), Groups: []string{"10.0.0.7"}, DetectInterval: time.Hour, Line: 9},
 			},
 		},

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 
+	"dtc"
 	"dtc/internal/atomicfile"
 )
 
@@ -85,6 +86,7 @@ func insertHost(file string, data []byte, h Host) ([]byte, error) {
 	text := hostText(h, before.DetectInterval, p)
 	after := slices.Concat(data[:p.from], []byte(p.before), []byte(text), []byte(p.after), data[p.to:])
 
+	h.Rules = before.Rules
 	want := slices.Concat(before.Hosts, []Host{h})
 	got, _, err := parseMonitor(file, after)
 	if faults, ok := errors.AsType[Errors](err); ok {
@@ -134,11 +136,19 @@ func sameBut(before, got Monitor, hosts []Host) error {
 func withoutLines(m Monitor) Monitor {
 	hosts := make([]Host, len(m.Hosts))
 	for i, h := range m.Hosts {
-		h.Line = 0
+		h.Line, h.PIDLine, h.RuleLines = 0, 0, nil
 		h.Groups = slices.Concat([]string{}, h.Groups)
 		h.PIDs = slices.Concat([]int{}, h.PIDs)
+		h.Rules = slices.Concat([]dtc.ProcessRule{}, h.Rules)
 		hosts[i] = h
 	}
 	m.Hosts = hosts
+	m.Receivers, m.Maintenance = slices.Clone(m.Receivers), slices.Clone(m.Maintenance)
+	for i := range m.Receivers {
+		m.Receivers[i].Line = 0
+	}
+	for i := range m.Maintenance {
+		m.Maintenance[i].Line = 0
+	}
 	return m
 }

@@ -5,7 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"time"
+
+	"dtc"
 )
 
 // seed adds every configuration of testdata and conf.
@@ -82,10 +86,54 @@ func FuzzMonitor(f *testing.F) {
 						t.Errorf("accepted %+v and %+v", o, h)
 					}
 				}
+				checkRules(t, h.Rules)
+			}
+			checkReceivers(t, m.Receivers)
+			for _, w := range m.Maintenance {
+				if w.Start.IsZero() != w.End.IsZero() || w.From < 0 || w.From >= 24*time.Hour || w.To < 0 || w.To > 24*time.Hour ||
+					!w.Start.IsZero() && (!w.Start.Before(w.End) || w.From != 0 || w.To != 0 || w.Days != nil) {
+					t.Errorf("accepted %+v", w)
+				}
 			}
 			return err
 		})
 	})
+}
+
+func checkRules(tb testing.TB, list []dtc.ProcessRule) {
+	tb.Helper()
+	names := map[string]bool{}
+	for _, r := range list {
+		n := 0
+		for _, there := range []bool{r.Match != "", r.Exe != "", r.PIDFile != "", r.Unit != "", r.Port > 0} {
+			if there {
+				n++
+			}
+		}
+		if n != 1 || r.Name == "" || names[r.Name] || r.Min < 1 || r.Max < 0 || r.Max > 0 && r.Max < r.Min || r.Port > 65535 || r.RestartWithin < 0 {
+			tb.Errorf("accepted %+v", r)
+		}
+		if _, err := dtc.CompileMatch(r.Match); err != nil {
+			tb.Errorf("accepted %+v: %v", r, err)
+		}
+		names[r.Name] = true
+	}
+}
+
+func checkReceivers(tb testing.TB, list []Receiver) {
+	tb.Helper()
+	names := map[string]bool{}
+	for _, r := range list {
+		if r.Name == "" || names[r.Name] || r.Kind == "" || r.Wait <= 0 || r.Remind < 0 || r.GiveUp <= 0 || slices.Contains(r.For, "") {
+			tb.Errorf("accepted %+v", r)
+		}
+		names[r.Name] = true
+		for name, value := range r.Settings {
+			if value == "" || strings.ContainsFunc(value, isControl) {
+				tb.Errorf("accepted %s=%q of %s", name, value, r.Kind)
+			}
+		}
+	}
 }
 
 // FuzzEdit takes a host out of any good file and puts it back.

@@ -6,6 +6,9 @@ import "net/netip"
 func (c *checker) monitor(root *node) Monitor {
 	m := Monitor{DetectInterval: DefaultDetectInterval}
 	index := hostIndex{names: map[string]*node{}, addresses: map[netip.AddrPort]*node{}}
+	var all rules
+	var own []rules // of each host
+	var notify []*node
 	for _, n := range root.children {
 		switch n.rule.name {
 		case "local_host":
@@ -13,19 +16,38 @@ func (c *checker) monitor(root *node) Monitor {
 		case "detect_interval_time":
 			m.DetectInterval = c.seconds(n, m.DetectInterval)
 		case "remote_host":
-			m.Hosts = append(m.Hosts, c.host(n, &index))
+			own = append(own, rules{})
+			m.Hosts = append(m.Hosts, c.host(n, &index, &own[len(own)-1]))
+		case processElement:
+			c.process(n, &all)
+		case notifyElement:
+			m.Receivers, notify = append(m.Receivers, c.receiver(n)), append(notify, n)
+		case "maintenance":
+			m.Maintenance = append(m.Maintenance, c.maintenance(n))
 		}
 	}
+	c.receivers(m.Receivers, notify)
+	m.Rules = all.list
 	for i := range m.Hosts {
-		if m.Hosts[i].DetectInterval == 0 {
-			m.Hosts[i].DetectInterval = m.DetectInterval
-		}
+		c.complete(&m.Hosts[i], &m, &own[i], &all)
 	}
 	return m
 }
 
+// complete gives a host what the file says for all.
+func (c *checker) complete(h *Host, m *Monitor, own, all *rules) {
+	if h.DetectInterval == 0 {
+		h.DetectInterval = m.DetectInterval
+	}
+	if n := len(own.list) + len(all.list); n > maxRules && len(own.list) > 0 {
+		c.addf(h.Line, "<remote_host> has %d <%s> with those of all hosts, expected at most %d", n, processElement, maxRules)
+		return
+	}
+	h.Rules, h.RuleLines = own.under(all)
+}
+
 // host reads a remote_host.
-func (c *checker) host(parent *node, index *hostIndex) Host {
+func (c *checker) host(parent *node, index *hostIndex, own *rules) Host {
 	h := Host{Line: parent.line}
 	var address, name *node
 	for _, n := range parent.children {
@@ -39,7 +61,11 @@ func (c *checker) host(parent *node, index *hostIndex) Host {
 				h.Groups = append(h.Groups, group)
 			}
 		case "monitor_pid":
-			h.PIDs = c.pids(n)
+			if h.PIDs = c.pids(n); len(h.PIDs) > 0 {
+				h.PIDLine = n.line
+			}
+		case processElement:
+			c.process(n, own)
 		case "detect_interval_time":
 			h.DetectInterval = c.seconds(n, 0)
 		}

@@ -86,16 +86,26 @@ func (p *parser) syntax(start, at int, msg string) {
 		p.instruction(start, "xml")
 		return
 	}
+	if p.data[start] == '<' && strings.HasPrefix(msg, badEntity) {
+		msg = badEntity // in an attribute, where it may be a piece of a secret
+	}
 	if line := p.lineAt(at - 1); line != p.told {
 		p.told = line
+		if p.shy { // the text may show a piece of it
+			p.addf(line, "not XML, as a tag before it is broken")
+			return
+		}
 		p.addf(line, "not XML: %s%s", quoteName(msg), syntaxHint(msg))
 	}
 }
 
+// badEntity is how encoding/xml begins what it says of one. That it shows goes on.
+const badEntity = "invalid character entity"
+
 // syntaxHint says what is expected in place of the most common errors.
 func syntaxHint(msg string) string {
 	switch {
-	case strings.HasPrefix(msg, "invalid character entity"):
+	case strings.HasPrefix(msg, badEntity):
 		return ", expected &amp; for & (entities: &amp; &lt; &gt; &quot; &apos; &#N;)"
 	case strings.HasPrefix(msg, "unescaped <"):
 		return ", expected the quote that closes it, or &lt; for <"
@@ -114,7 +124,7 @@ func (p *parser) instruction(start int, target string) {
 		p.addf(line, "XML declaration <?%s …?>, expected only at the very beginning of the file", target)
 		return
 	}
-	p.addf(line, "processing instruction <?%s …?>, expected elements only", quoteName(target))
+	p.addf(line, "processing instruction <?%s …?>, expected elements only", p.name(target))
 }
 
 // spoil does what the broken token at start would have done to the tree; rest is
@@ -160,7 +170,7 @@ func (p *parser) endTag(pos int, name string) {
 	f := p.top()
 	switch {
 	case f == nil:
-		p.addf(p.lineAt(pos), "end tag </%s> without its start tag", quoteName(name))
+		p.addf(p.lineAt(pos), "end tag </%s> without its start tag", p.name(name))
 	case f.name == name:
 		p.pop(pos, p.offset())
 	case f.healed[name] > 0:
@@ -170,11 +180,12 @@ func (p *parser) endTag(pos int, name string) {
 			p.heal(pos, "</"+name+">")
 		}
 		p.pop(pos, p.offset())
-	case f.node == nil || f.holdsValue() || dtc.Nearest(name, []string{f.name}) != "":
-		p.addf(p.lineAt(pos), "end tag </%s>, expected </%s>", quoteName(name), quoteName(f.name))
+	case f.muted:
+	case f.node == nil || f.leaf() || dtc.Nearest(name, []string{f.name}) != "":
+		p.addf(p.lineAt(pos), "end tag </%s>, expected </%s>", p.name(name), p.name(f.name))
 		p.pop(pos, p.offset())
 	default:
-		p.addf(p.lineAt(pos), "end tag </%s> without its start tag", quoteName(name))
+		p.addf(p.lineAt(pos), "end tag </%s> without its start tag", p.name(name))
 	}
 }
 
@@ -191,18 +202,22 @@ func (p *parser) isOpen(name string) bool {
 // a value, and what begins now may stand beside it.
 func (p *parser) unclosed(next string) bool {
 	f := p.top()
-	return f != nil && f.holdsValue() && len(p.open) > 1 && p.open[len(p.open)-2].node.rule.child(next) != nil
+	return f != nil && f.leaf() && len(p.open) > 1 && p.open[len(p.open)-2].node.rule.child(next) != nil
 }
 
 // heal closes the innermost open element, whose end tag is missing at pos.
 func (p *parser) heal(pos int, before string) {
 	f := p.top()
-	if f.node == nil || !f.node.broken {
+	switch {
+	case f.muted || f.node != nil && f.node.broken:
+	case f.node != nil && f.node.rule.bare:
+		p.addf(f.line, "<%s> is not closed, expected /> at the end of its tag", p.name(f.name))
+	default:
 		p.addf(f.line, "<%s> is not closed, expected </%s> before %s in line %d",
-			quoteName(f.name), quoteName(f.name), quoteName(before), p.lineAt(pos))
+			p.name(f.name), p.name(f.name), p.name(before), p.lineAt(pos))
 	}
 	p.pop(pos, pos)
-	if f.node != nil && f.node.text == "" {
+	if f.holdsValue() && f.node.text == "" {
 		f.node.broken = true
 	}
 	if parent := p.top(); parent != nil {

@@ -10,12 +10,16 @@ import (
 // rule says what an element may hold.
 type rule struct {
 	name   string
-	in     []*rule  // the elements in it; nil: it holds a value
-	attrs  []string // that it may have
-	repeat bool     // it may stand more than once
-	empty  bool     // it may be empty, and then counts as absent
-	want   string   // the value that is expected
+	in     []*rule     // the elements in it; nil: it holds a value, or nothing
+	bare   bool        // it holds nothing, and all that it says stands in its attributes
+	attrs  []attribute // that it may have
+	repeat bool        // it may stand more than once
+	empty  bool        // it may be empty, and then counts as absent
+	want   string      // the value that is expected
 }
+
+// holdsValue says whether it has a text.
+func (r *rule) holdsValue() bool { return r.in == nil && !r.bare }
 
 func (r *rule) child(name string) *rule {
 	i := slices.IndexFunc(r.in, func(c *rule) bool { return c.name == name })
@@ -39,7 +43,7 @@ func agentRules() *rule {
 		{name: "monitor_host", want: wantAddress},
 		{name: "scan_file_time", want: wantSeconds, empty: true},
 		{name: "monitor_files", in: []*rule{
-			{name: "file_alias", want: wantAlias, repeat: true, attrs: []string{"from"}},
+			{name: "file_alias", want: wantAlias, repeat: true, attrs: []attribute{{name: "from"}}},
 		}},
 	}}
 }
@@ -54,8 +58,12 @@ func monitorRules() *rule {
 			{name: "name", want: "a name", empty: true},
 			{name: "group", want: "the name of a group", empty: true, repeat: true},
 			{name: "monitor_pid", want: wantPIDs, empty: true},
+			{name: processElement, bare: true, repeat: true, attrs: processAttributes()},
 			{name: "detect_interval_time", want: wantSeconds, empty: true},
 		}},
+		{name: processElement, bare: true, repeat: true, attrs: processAttributes()},
+		{name: "notify", repeat: true, attrs: notifyAttributes(), in: notifyKinds()},
+		{name: "maintenance", bare: true, repeat: true, attrs: maintenanceAttributes()},
 	}}
 }
 
@@ -65,6 +73,19 @@ func (r *rule) expected() string {
 	for i, c := range r.in {
 		names[i] = "<" + c.name + ">"
 	}
+	return oneOf(names)
+}
+
+// inside says what may stand in an element that has no text.
+func (r *rule) inside() string {
+	if r.bare {
+		return "nothing there but attributes in its tag"
+	}
+	return "only elements there: " + r.expected()
+}
+
+// oneOf lists what is possible.
+func oneOf(names []string) string {
 	if last := len(names) - 1; last > 0 {
 		return strings.Join(names[:last], ", ") + " or " + names[last]
 	}
@@ -87,12 +108,4 @@ func (r *rule) meant(name string) string {
 		return ""
 	}
 	return " (did you mean <" + best + ">?)"
-}
-
-// expectedAttrs lists the attributes that an element may have.
-func (r *rule) expectedAttrs() string {
-	if len(r.attrs) == 0 {
-		return "none"
-	}
-	return strings.Join(r.attrs, " or ")
 }

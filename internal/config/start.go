@@ -64,9 +64,29 @@ const monitorStart = `<?xml version="1.0" encoding="UTF-8"?>
     <ip_port>10.0.0.7:7701</ip_port>                     of its agent
     <name>web1</name>                                    what to call it; else its ip:port
     <group>web</group>                                   to select it by; as many as you like
-    <monitor_pid>812,1044</monitor_pid>                  processes to watch
+    <monitor_pid>812,1044</monitor_pid>                  processes to watch, by their pids
+    <monitor_process name="web" match="nginx: master"/>  and by what they are
     <detect_interval_time>60</detect_interval_time>      for this host alone
   </remote_host>
+
+       Processes that are to be there on every host, or on one if it stands in it. What each line
+       matches now: dtc watch preview. Just one of match (a regular expression on the command
+       line), exe, pidfile, unit and port; user, min, max and restart_within (seconds) as you like.
+
+  <monitor_process name="ssh" exe="sshd" user="root" min="1" restart_within="10"/>
+
+       Who is told of what: hosts, groups, rules and states; without "for" all that goes wrong. To
+       try it: dtc notify test. Ways: webhook, slack, dingtalk, feishu, wecom, telegram, email,
+       alertmanager, syslog, exec. A value may be file=PATH, and then is what that file holds.
+
+  <notify name="ops" for="web,db*,dead,unreachable" remind="3600">
+    <webhook url="http://10.0.0.9/dtc" secret="file=conf/hook.key"/>
+  </notify>
+
+       When nobody is told. Now and at once: dtc silence.
+
+  <maintenance for="web" days="sat,sun" from="22:00" to="06:00"/>
+  <maintenance start="2026-11-22T22:00" end="2026-11-23T02:00"/>
   -->
 </monitor>
 `

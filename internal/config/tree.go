@@ -5,7 +5,6 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
-	"slices"
 	"strings"
 	"unicode"
 )
@@ -25,6 +24,12 @@ type node struct {
 	textLine int    // of the first character of its value, else of its start tag
 	broken   bool   // a fault in it is told already, and its value is not whole
 
+	// What it holds that its rule does not know: the names of the attributes that
+	// were probably meant, and whether there are such elements. Nobody is to be
+	// told that these are missing.
+	meant    []string
+	unknowns bool
+
 	// Where it stands in the file, in bytes: from its start tag to behind its
 	// end tag, and between the two. In an empty tag, <x/>, inner is end.
 	start, inner, innerEnd, end int
@@ -32,8 +37,10 @@ type node struct {
 
 // attr is an attribute that the rule of its element knows.
 type attr struct {
-	value string
-	line  int
+	rule   *attribute
+	value  string // without the white space round it
+	line   int
+	broken bool // a fault in it is told already
 }
 
 // frame is an element whose end is yet to come.
@@ -41,12 +48,19 @@ type frame struct {
 	name   string
 	line   int
 	node   *node           // nil of one that no rule knows: all in it is skipped
+	muted  bool            // its start tag is broken, and what seems to stand in it may be pieces of that
 	text   strings.Builder // of an element with a value
 	seen   map[string]int  // the lines of the first elements in it, by name
 	healed map[string]int  // how many elements in it had no end tag, by name
 }
 
-func (f *frame) holdsValue() bool { return f.node != nil && f.node.rule.in == nil }
+func (f *frame) holdsValue() bool { return f.node != nil && f.node.rule.holdsValue() }
+
+// is says whether it is an element of that name that its rule knows.
+func (f *frame) is(name string) bool { return f.node != nil && f.node.rule.name == name }
+
+// leaf says whether no element may stand in it.
+func (f *frame) leaf() bool { return f.node != nil && f.node.rule.in == nil }
 
 // parser makes the tree of a file of the tokens of encoding/xml. It pairs the
 // tags itself: so it can go on behind a fault, and tell the next one too.
@@ -63,6 +77,7 @@ type parser struct {
 	count  int      // of elements
 	errors int      // of XML
 	told   int      // the line of the last error of XML that was told
+	shy    bool     // a tag with a secret is broken: what comes may be pieces of that, and is not shown
 
 	pos, line int // a place in data and its line, see lineAt
 }
@@ -101,7 +116,7 @@ func (p *parser) next() bool {
 		p.instruction(start, token.Target)
 	case xml.Directive:
 		word, _, _ := strings.Cut(string(token[:min(len(token), maxQuoted)]), " ")
-		p.addf(p.lineAt(start), "declaration <!%s …>, expected elements only: no document type and no entities of its own", quoteName(word))
+		p.addf(p.lineAt(start), "declaration <!%s …>, expected elements only: no document type and no entities of its own", p.name(word))
 	}
 	return true
 }
@@ -166,7 +181,10 @@ func (p *parser) push(pos int, name string, tag condition) *frame {
 	}
 	f := &frame{name: name, line: line}
 	parent := p.top()
-	if r := p.ruleFor(parent, f, tag); r != nil {
+	r := p.ruleFor(parent, f, tag)
+	f.muted = parent != nil && parent.muted || tag == damaged && r != nil && r.bare
+	p.shy = p.shy || tag == damaged && (p.keepsSecrets(name) || parent != nil && parent.is(notifyElement))
+	if r != nil {
 		f.node = &node{rule: r, line: line, textLine: line, start: pos, inner: p.offset(), broken: tag == damaged}
 		if parent == nil {
 			p.root, p.rooted = f.node, true
@@ -185,19 +203,25 @@ func (p *parser) ruleFor(parent, f *frame, tag condition) *rule {
 	case parent == nil && !p.rooted:
 		return p.rules
 	case parent == nil:
-		p.addf(f.line, "second root element <%s>, expected one element around all", quoteName(f.name))
+		p.addf(f.line, "second root element <%s>, expected one element around all", p.name(f.name))
 		return nil
-	case parent.node == nil:
+	case parent.node == nil || parent.muted:
 		return nil // of unknown elements in one another the outermost is told
+	case parent.node.rule.bare:
+		p.addf(f.line, "element <%s> in <%s>, expected %s", p.name(f.name), parent.name, parent.node.rule.inside())
+		return nil
 	case parent.holdsValue():
-		p.addf(f.line, "element <%s> in <%s>, expected %s", quoteName(f.name), parent.name, parent.node.rule.want)
+		p.addf(f.line, "element <%s> in <%s>, expected %s", p.name(f.name), parent.name, parent.node.rule.want)
 		parent.node.broken = true
 		return nil
 	}
 	r := parent.node.rule.child(f.name)
 	if r != nil {
 		p.repeated(parent, f, r)
-	} else if tag == whole {
+		return r
+	}
+	parent.node.unknowns = true
+	if tag == whole {
 		p.unknown(parent.node.rule, f)
 	}
 	return r
@@ -209,7 +233,7 @@ func (p *parser) unknown(in *rule, f *frame) {
 		p.drop(f.line) // the search for what was meant takes time
 		return
 	}
-	p.addf(f.line, "unknown element <%s>%s, expected %s", quoteName(f.name), in.meant(f.name), in.expected())
+	p.addf(f.line, "unknown element <%s>%s, expected %s", p.name(f.name), in.meant(f.name), in.expected())
 }
 
 // repeated notes an element that may stand only once and has stood already.
@@ -238,19 +262,61 @@ func (p *parser) attributes(f *frame, list []xml.Attr) []attr {
 			pos++
 		}
 		line := p.lineAt(pos)
+		known := f.node.rule.attribute(name)
 		switch {
 		case seen[name]:
-			p.addf(line, "repeated attribute %s of <%s>, expected once", quoteName(name), quoteName(f.name))
-		case !slices.Contains(f.node.rule.attrs, name):
-			p.addf(line, "unknown attribute %s of <%s>, expected %s", quoteName(name), quoteName(f.name), f.node.rule.expectedAttrs())
+			p.addf(line, "repeated attribute %s of <%s>, expected once", p.name(name), p.name(f.name))
+		case known == nil:
+			p.unknownAttribute(f, name, line)
 		default:
-			kept = append(kept, attr{value: a.Value, line: line})
+			value := attributeValue(a.Value)
+			kept = append(kept, attr{rule: known, value: value, line: line, broken: p.dirty && strings.Contains(value, standIn)})
 		}
 		seen[name] = true
 		pos = behindAttribute(p.data, pos)
 	}
 	return kept
 }
+
+// unknownAttribute notes an attribute that the rule of its element does not have.
+func (p *parser) unknownAttribute(f *frame, name string, line int) {
+	if p.late(line) {
+		p.drop(line) // as of an element
+		return
+	}
+	hint := ""
+	if meant := f.node.rule.meantAttribute(name); meant != "" {
+		f.node.meant = append(f.node.meant, meant)
+		hint = " (did you mean " + meant + "?)"
+	}
+	p.addf(line, "unknown attribute %s of <%s>%s, expected %s", p.name(name), p.name(f.name), hint, f.node.rule.expectedAttrs())
+}
+
+// keepsSecrets says whether an element of that name has attributes that no fault
+// shows.
+func (p *parser) keepsSecrets(name string) bool {
+	notify := p.rules.child(notifyElement)
+	return notify != nil && notify.child(name) != nil
+}
+
+// quote is quote for what stands in the file.
+func (p *parser) quote(s string) string {
+	if p.shy {
+		return hidden
+	}
+	return quote(s)
+}
+
+// name likewise is quoteName.
+func (p *parser) name(s string) string {
+	if p.shy {
+		return hidden
+	}
+	return quoteName(s)
+}
+
+// hidden stands for what may be a secret.
+const hidden = "…"
 
 // behindAttribute returns where the attribute ends that begins at pos: behind
 // the second of its quotes.
@@ -273,12 +339,14 @@ func (p *parser) chars(start int, text []byte) {
 		return
 	}
 	switch {
-	case len(trimmed) == 0 || f != nil && f.node == nil:
+	case len(trimmed) == 0 || f != nil && (f.node == nil || f.muted):
 	case p.dirty && bytes.Contains(trimmed, []byte(standIn)): // told as what it was
 	case f == nil:
-		p.addf(p.textLine(start), "stray text %s outside of the root element, expected nothing there", quote(string(trimmed)))
+		p.addf(p.textLine(start), "stray text %s outside of the root element, expected nothing there", p.quote(string(trimmed)))
+	case f.leaf() || f.is(notifyElement): // what is meant for an attribute may be a secret
+		p.addf(p.textLine(start), "stray text in <%s>, expected %s", p.name(f.name), f.node.rule.inside())
 	default:
-		p.addf(p.textLine(start), "stray text %s in <%s>, expected only elements there", quote(string(trimmed)), quoteName(f.name))
+		p.addf(p.textLine(start), "stray text %s in <%s>, expected only elements there", p.quote(string(trimmed)), p.name(f.name))
 	}
 }
 

@@ -212,7 +212,7 @@ func testWatch(t *testing.T, f *fleet) {
 
 	killed.Process.Kill()
 	got := f.line(t, 1, fmt.Sprintf(`pid=%d name=sleep state=dead`, killed.Process.Pid))
-	if !regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d) host=web1 address=\S+ pid=\d+ name=sleep state=dead signal=9 lived=\S+ event=\S+$`).MatchString(got) {
+	if !regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d) host=web1 address=\S+ pid=\d+ name=sleep state=dead signal=9 lived=\S+ (\S+ )*event=\S+$`).MatchString(got) {
 		t.Errorf("killed by SIGKILL: %s", got)
 	}
 	f.nodes[2].must(t, "kill", "-TERM", strconv.Itoa(exits.Process.Pid))

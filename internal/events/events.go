@@ -14,6 +14,7 @@ import (
 	"slices"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"dtc"
 )
@@ -25,14 +26,20 @@ const syncDelay = time.Second
 type Options struct {
 	Now    func() time.Time // nil: time.Now. Its zone is the zone of lines and file names
 	Logger *slog.Logger
+
+	// Recorded is given each event as it was written, once it would survive a
+	// kill -9: those of one caller of Append in the order of its calls. It must
+	// not block. nil: nobody is told.
+	Recorded func(dtc.Event)
 }
 
 // Store appends events. It is the only writer of its files; its methods may be
 // called by any number of goroutines.
 type Store struct {
-	dir string
-	now func() time.Time
-	log *slog.Logger
+	dir      string
+	now      func() time.Time
+	log      *slog.Logger
+	recorded func(dtc.Event)
 
 	wake chan struct{} // of capacity 1: something was appended
 
@@ -51,7 +58,13 @@ func Open(dir string, opts Options) (*Store, error) {
 	if _, err := listFolders(dir); err != nil {
 		return nil, err
 	}
-	return &Store{dir: dir, now: opts.Now, log: opts.Logger, wake: make(chan struct{}, 1), records: map[series]*record{}}, nil
+	if opts.Recorded == nil {
+		opts.Recorded = func(dtc.Event) {}
+	}
+	return &Store{
+		dir: dir, now: opts.Now, log: opts.Logger, recorded: opts.Recorded,
+		wake: make(chan struct{}, 1), records: map[series]*record{},
+	}, nil
 }
 
 // Append writes an event into its host's folder: process events, and hosts that
@@ -75,10 +88,13 @@ func (s *Store) Append(folder string, port uint16, e dtc.Event) error {
 	if inProcessLog(&e) {
 		of = processSeries(folder, port)
 	}
-	err := s.record(of).append(&e, now.Location())
+	isNew, err := s.record(of).append(&e, now.Location())
 	select {
 	case s.wake <- struct{}{}:
 	default:
+	}
+	if isNew {
+		s.recorded(e)
 	}
 	return err
 }
@@ -95,13 +111,31 @@ func check(folder string, port uint16, e *dtc.Event) error {
 		return fmt.Errorf("record the event %s of %s: it has no kind or no state", e.ID, folder)
 	case inProcessLog(e) && port == 0:
 		return fmt.Errorf("record the event %s of %s: the port of its host is not known", e.ID, folder)
-	case e.Kind == dtc.EventProcess && e.PID < 1:
+	case e.Kind == dtc.EventProcess && !hasSubject(e):
 		return fmt.Errorf("record the event %s of %s: %d is no pid", e.ID, folder, e.PID)
 	}
-	for _, text := range []*string{&e.Host, &e.Address, &e.Name, &e.Alias, &e.Reason} {
-		*text = (*text)[:min(len(*text), maxText)]
+	for _, text := range []*string{&e.Host, &e.Address, &e.Name, &e.Rule, &e.Alias, &e.Reason} {
+		*text = cut(*text, maxText)
+	}
+	if e.PostMortem != nil {
+		post := *e.PostMortem // the caller's stays as it is
+		post.Parent, post.Command = cut(post.Parent, maxText), cut(post.Command, maxCommand)
+		e.PostMortem = &post
 	}
 	return nil
+}
+
+// cut shortens a text to so many bytes, or a few less: between two characters.
+func cut(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	for end := limit; end > limit-utf8.UTFMax; end-- {
+		if utf8.RuneStart(text[end]) {
+			return text[:end]
+		}
+	}
+	return text[:limit] // no UTF-8
 }
 
 // Sync makes every event durable that was appended before the call, to the

@@ -38,17 +38,25 @@ type Memory struct {
 
 // HostMemory is what is remembered of one host.
 type HostMemory struct {
-	Boot        string                `json:"boot,omitempty"`        // id of the boot last seen
-	Unreachable bool                  `json:"unreachable,omitempty"` // told, and not told reachable since
-	Processes   map[int]ProcessMemory `json:"processes,omitempty"`   // last seen, by pid
+	HostState
+	Processes map[int]ProcessMemory  `json:"processes,omitempty"` // last seen, by pid
+	Rules     map[string]*RuleMemory `json:"rules,omitempty"`     // by name
+}
+
+// HostState is what is remembered of a host itself.
+type HostState struct {
+	Boot        string `json:"boot,omitempty"`        // id of the boot last seen
+	Unreachable bool   `json:"unreachable,omitempty"` // told, and not told reachable since
+	Stopped     bool   `json:"stopped,omitempty"`     // its agent, on purpose; told, and not told reachable since
 }
 
 // ProcessMemory is the identity of a process that was seen alive.
 type ProcessMemory struct {
-	Start uint64 `json:"start"` // as [dtc.ProcessID]
-	Boot  string `json:"boot"`
-	Name  string `json:"name,omitempty"`
-	Dead  bool   `json:"dead,omitempty"` // its end has been told
+	Start uint64    `json:"start"` // as [dtc.ProcessID]
+	Boot  string    `json:"boot"`
+	Name  string    `json:"name,omitempty"`
+	Seen  time.Time `json:"seen,omitzero"`  // it was alive then, on the monitor's clock
+	Dead  bool      `json:"dead,omitempty"` // its end has been told
 }
 
 // ID returns the identity of the process that had pid.
@@ -68,8 +76,17 @@ func OpenMemory(path string, log *slog.Logger) (*Memory, error) {
 			log.Warn("what was last known of the hosts is not readable and starts empty", "path", path, "error", err)
 			m.hosts = map[string]*HostMemory{}
 		}
+		m.tidy()
 	}
 	return m, nil
+}
+
+// tidy drops what somebody has written as null.
+func (m *Memory) tidy() {
+	maps.DeleteFunc(m.hosts, func(_ string, h *HostMemory) bool { return h == nil })
+	for _, h := range m.hosts {
+		maps.DeleteFunc(h.Rules, func(_ string, r *RuleMemory) bool { return r == nil })
+	}
 }
 
 // Written returns when the memory last reached the disk: what happened after
@@ -90,15 +107,23 @@ func (m *Memory) Host(address string) HostMemory {
 	if h == nil {
 		return HostMemory{}
 	}
-	return HostMemory{Boot: h.Boot, Unreachable: h.Unreachable, Processes: maps.Clone(h.Processes)}
+	return h.clone()
 }
 
-// SetState remembers the boot of the host at address and whether it has been
-// told unreachable. Run writes it soon.
-func (m *Memory) SetState(address, boot string, state dtc.State) {
-	m.change(address, func(h *HostMemory) {
-		h.Boot, h.Unreachable = boot, state == dtc.StateUnreachable
-	})
+func (h *HostMemory) clone() HostMemory {
+	c := *h
+	c.Processes, c.Rules = maps.Clone(h.Processes), maps.Clone(h.Rules)
+	for name, r := range c.Rules {
+		own := r.clone()
+		c.Rules[name] = &own
+	}
+	return c
+}
+
+// SetState remembers the boot of the host at address, and whether it has been
+// told unreachable or its agent stopped. Run writes it soon.
+func (m *Memory) SetState(address string, s HostState) {
+	m.change(address, func(h *HostMemory) { h.HostState = s })
 }
 
 // SetProcess remembers a process that is alive on the host at address.
@@ -185,9 +210,13 @@ func (m *Memory) flush() error {
 		m.mu.Unlock()
 		return nil
 	}
-	data, err := json.Marshal(m.hosts)
+	hosts := make(map[string]HostMemory, len(m.hosts))
+	for address, h := range m.hosts {
+		hosts[address] = h.clone() // so that nobody waits while it is written
+	}
 	m.dirty = false
 	m.mu.Unlock()
+	data, err := json.Marshal(hosts)
 	if err == nil {
 		err = atomicfile.Write(m.path, data, 0o600)
 	}

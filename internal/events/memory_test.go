@@ -7,13 +7,11 @@ import (
 	"path/filepath"
 	"testing"
 	"testing/synctest"
-
-	"dtc"
 )
 
 func TestMemorySurvivesRestart(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "watch.json")
-	want := HostMemory{Boot: "b1", Unreachable: true, Processes: map[int]ProcessMemory{7: {Start: 99, Boot: "b1", Name: "nginx"}}}
+	want := HostMemory{HostState: HostState{Boot: "b1", Unreachable: true}, Processes: map[int]ProcessMemory{7: {Start: 99, Boot: "b1", Name: "nginx"}}}
 	synctest.Test(t, func(t *testing.T) {
 		m, err := OpenMemory(path, slog.New(slog.DiscardHandler))
 		if err != nil {
@@ -22,11 +20,11 @@ func TestMemorySurvivesRestart(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- m.Run(ctx) }()
-		m.SetState("10.0.0.7:7701", "b1", dtc.StateUnreachable)
+		m.SetState("10.0.0.7:7701", want.HostState)
 		m.SetProcess("10.0.0.7:7701", 7, want.Processes[7])
 		m.SetProcess("10.0.0.7:7701", 8, ProcessMemory{})
 		m.DropProcess("10.0.0.7:7701", 8)
-		m.SetState("10.0.0.8:7701", "", dtc.StateReachable)
+		m.SetState("10.0.0.8:7701", HostState{})
 		m.Forget(func(a string) bool { return a == "10.0.0.7:7701" })
 		cancel()
 		if err := <-done; err != nil {
@@ -56,6 +54,6 @@ func TestMemoryOfGarbageIsEmpty(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%q: %v", text, err)
 		}
-		m.SetState("a", "x", dtc.StateReachable) // a nil map would panic
+		m.SetState("a", HostState{Boot: "x"}) // a nil map would panic
 	}
 }

@@ -21,8 +21,14 @@ const dateLayout = time.DateOnly
 // inProcessLog says whether an event stands in its host's process log, and not
 // in the hidden file of everything else.
 func inProcessLog(e *dtc.Event) bool {
-	return e.Kind == dtc.EventProcess ||
-		e.Kind == dtc.EventHost && (e.State == dtc.StateReachable || e.State == dtc.StateUnreachable)
+	switch e.Kind {
+	case dtc.EventProcess:
+		return true
+	case dtc.EventHost:
+		return e.State == dtc.StateReachable || e.State == dtc.StateUnreachable || e.State == dtc.StateStopped
+	default:
+		return false
+	}
 }
 
 // series names the files of one kind and host: all of them, but for the date
@@ -86,6 +92,9 @@ func isProcessPrefix(folder, prefix string) bool {
 	n, err := strconv.ParseUint(port, 10, 16)
 	return err == nil && n > 0
 }
+
+// ofProcesses says whether a file is a process log.
+func (f logFile) ofProcesses() bool { return f.name[0] != '.' }
 
 func (f logFile) path(dir string) string { return filepath.Join(dir, f.folder, f.name) }
 

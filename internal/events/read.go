@@ -21,11 +21,16 @@ type Filter struct {
 	Since time.Time                       // events of before are left out; zero: none is
 	Last  int                             // only so many of the latest on record; 0: all
 	Match func(host, address string) bool // whose; nil: everybody's
+	Event func(e *dtc.Event) bool         // which of theirs; nil: all
 	Bad   func(path string, lines int)    // told of lines that are no events, once a file; may be nil
+
+	// Tail has process logs read from near Since on, not from the day's beginning.
+	// What was written while the clock was ahead of its time is left out then.
+	Tail bool
 }
 
 func (f *Filter) wants(e *dtc.Event) bool {
-	return !e.Time.Before(f.Since) && (f.Match == nil || f.Match(e.Host, e.Address))
+	return !e.Time.Before(f.Since) && (f.Match == nil || f.Match(e.Host, e.Address)) && (f.Event == nil || f.Event(e))
 }
 
 // from is the first day whose files can hold what the filter wants: one earlier
@@ -47,6 +52,11 @@ func Read(ctx context.Context, dir string, filter Filter, each func(dtc.Event) e
 	cursors := make([]*cursor, len(files))
 	for i, f := range files {
 		cursors[i] = &cursor{path: f.path(dir), date: f.date}
+		if filter.Tail && f.ofProcesses() {
+			if err := cursors[i].skipBefore(filter.Since); err != nil {
+				return err
+			}
+		}
 	}
 	return read(ctx, cursors, filter, each)
 }
@@ -277,6 +287,37 @@ func (c *cursor) skipTo(end int64) error {
 		return fmt.Errorf("read events: %w", err)
 	}
 	c.off = from + int64(lastLineEnd(tail[:n]))
+	return nil
+}
+
+// tailStep is how much of the end of a file is looked at first.
+const tailStep = 64 << 10
+
+// skipBefore passes over lines that are older than since, most of them, where
+// they stand in the order of their times. The cursor has not been read.
+func (c *cursor) skipBefore(since time.Time) error {
+	info, err := os.Stat(c.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read events: %w", err)
+	}
+	for tail := int64(tailStep); tail < info.Size(); tail *= 4 {
+		probe := cursor{path: c.path, off: info.Size() - tail}
+		if _, _, err := probe.line(); err != nil { // of which mostly half is missing
+			return err
+		}
+		from := probe.off - int64(len(probe.buf))
+		e, err := probe.next()
+		if err != nil {
+			return err
+		}
+		if e != nil && e.Time.Before(since) {
+			c.off = from
+			return nil
+		}
+	}
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -300,4 +301,35 @@ func TestFollowIsQuick(t *testing.T) {
 	}
 	cancel()
 	<-done
+}
+
+// The end of a large process log is found without reading all of it, and no
+// line of it is left out.
+func TestTail(t *testing.T) {
+	dir := t.TempDir()
+	c := &clock{t: at("2026-11-22T01:00:00Z").UTC()}
+	s := openStore(t, dir, c.now)
+	const lines = 20_000 // of some 130 bytes, one a second
+	begin := c.now()
+	for i := range lines {
+		c.set(begin.Add(time.Duration(i) * time.Second))
+		appendEvent(t, s, strconv.Itoa(i))
+		if i%1000 == 0 {
+			appendEvent(t, s, "g"+strconv.Itoa(i), gap)
+		}
+	}
+	for _, last := range []int{0, 1, 10, 700, 5000, lines - 1, lines, 2 * lines} {
+		since := begin.Add(time.Duration(lines-last) * time.Second)
+		want := ids(t, dir, Filter{Since: since})
+		if got := ids(t, dir, Filter{Since: since, Tail: true}); got != want {
+			t.Errorf("of the last %d: %d bytes of ids, want %d", last, len(got), len(want))
+		}
+	}
+	probe := cursor{path: processFile(dir, "2026-11-22")}
+	if err := probe.skipBefore(begin.Add((lines - 10) * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(probe.path); err != nil || info.Size()-probe.off > tailStep {
+		t.Errorf("reads from %d of %d on, %v", probe.off, info.Size(), err)
+	}
 }

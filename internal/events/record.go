@@ -53,36 +53,37 @@ type file struct {
 	torn     bool   // half a line stands after size
 }
 
-// append writes an event's line, unless it stands there.
-func (r *record) append(e *dtc.Event, zone *time.Location) error {
+// append writes an event's line, unless it stands there, and says whether it
+// has. It may have and fail all the same: to sync what has come together.
+func (r *record) append(e *dtc.Event, zone *time.Location) (written bool, err error) {
 	r.mu.Lock()
-	over, err := r.write(e, zone)
+	written, over, err := r.write(e, zone)
 	r.mu.Unlock()
 	if err == nil && over {
-		return r.sync()
+		err = r.sync()
 	}
-	return err
+	return written, err
 }
 
 // write is append, and says whether a sync is due. r.mu is held.
-func (r *record) write(e *dtc.Event, zone *time.Location) (over bool, err error) {
+func (r *record) write(e *dtc.Event, zone *time.Location) (written, over bool, err error) {
 	if r.seen == nil {
 		if r.seen, err = r.load(); err != nil {
-			return false, err
+			return false, false, err
 		}
 	}
 	if r.seen.has(e) {
-		return false, nil
+		return false, false, nil
 	}
 	f, err := r.fileOf(e.Time.In(zone).Format(dateLayout))
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	if err := f.write(formatLine(e, zone)); err != nil {
-		return false, err
+		return false, false, err
 	}
 	r.seen.add(e)
-	return len(f.unsynced) > maxUnsynced, nil
+	return true, len(f.unsynced) > maxUnsynced, nil
 }
 
 // load collects the ids at the end of the last files, oldest first.

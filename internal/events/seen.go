@@ -1,18 +1,33 @@
 package events
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"hash/maphash"
+	"strings"
 
 	"dtc"
 )
 
-// How many ids of one series are remembered. Of ends and of what befell a log
-// as many as an agent may hold unacknowledged (100,000), for it sends them again
-// after a crash; the others are told once, and only a retry repeats them.
+// How many ids of one series are remembered. Of what an agent keeps until it is
+// acknowledged as many as it may keep (100,000), for it sends them again after a
+// crash; the others are told once, and only a retry repeats them.
 const (
 	seenLasting = 1 << 17
 	seenPassing = 1 << 12
 )
+
+// ownRun begins the ids of events that the monitor makes itself. An agent's
+// begin with a hexadecimal digit.
+const ownRun = "m"
+
+// NewRun returns an id that no other run of a monitor has. Those of its own
+// events begin with it.
+func NewRun() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails: see crypto/rand
+	return ownRun + hex.EncodeToString(b[:])
+}
 
 // seen remembers which events stand in a series of files.
 type seen struct {
@@ -29,14 +44,26 @@ func newSeen() *seen {
 	}
 }
 
+// ring returns where an event's id belongs. That a process is alive, or missing,
+// passes: it is told anew when it is lost. Of a rule it passes if the monitor
+// has asked; what an agent tells by itself may be a change, which it keeps.
 func (s *seen) ring(e *dtc.Event) *idRing {
-	if e.State == dtc.StateAlive || e.State == dtc.StateMissing {
-		return &s.passing
+	switch e.State {
+	case dtc.StateAlive, dtc.StateMissing:
+		if e.Rule == "" || strings.HasPrefix(e.ID, ownRun) {
+			return &s.passing
+		}
+	default:
 	}
 	return &s.lasting
 }
 
-func (s *seen) has(e *dtc.Event) bool { return s.ring(e).has(maphash.String(s.seed, e.ID)) }
+// has looks in both: an agent that gives one id to two events has said one of
+// them.
+func (s *seen) has(e *dtc.Event) bool {
+	id := maphash.String(s.seed, e.ID)
+	return s.lasting.has(id) || s.passing.has(id)
+}
 
 func (s *seen) add(e *dtc.Event) { s.ring(e).add(maphash.String(s.seed, e.ID)) }
 

@@ -108,6 +108,21 @@ func (f *Fleet) Get(ctx context.Context, hosts []Host, q dtc.Query, timeout time
 	asking.Wait()
 }
 
+// Each has ask ask all hosts side by side, each with its client and its index in
+// hosts, and returns when all have ended. The context of one ends when that host
+// has taken as long as timeout.
+func (f *Fleet) Each(ctx context.Context, hosts []Host, timeout time.Duration, ask func(ctx context.Context, i int, c *wire.Client)) {
+	var asking sync.WaitGroup
+	for i, h := range hosts {
+		ctx, _, end := f.begin(ctx, timeout)
+		asking.Go(func() {
+			defer end()
+			ask(ctx, i, f.Client(h))
+		})
+	}
+	asking.Wait()
+}
+
 // begin waits until another host may be asked. The context that it returns is
 // for that, and ends when the host has taken as long as limit: what a handshake
 // computes on this side is no host's fault, so that at least half of it must have

@@ -43,9 +43,15 @@ type Keeper struct {
 // Times of Keep.
 const (
 	infoTimeout = 10 * time.Second // for a host to tell what it is
-	minBackoff  = 200 * time.Millisecond
-	maxBackoff  = 5 * time.Second
-	stable      = 5 * time.Second // of Up, after which a failure is a new one
+
+	// lostTimeout is that for the first try after a lost connection: a link that
+	// is cut has been silent for eight seconds by then, and is to be told within
+	// ten.
+	lostTimeout = time.Second
+
+	minBackoff = 200 * time.Millisecond
+	maxBackoff = 5 * time.Second
+	stable     = 5 * time.Second // of Up, after which a failure is a new one
 )
 
 // Keep stays in contact with a host until ctx is done: it asks what runs there,
@@ -53,9 +59,10 @@ const (
 // pauses of 0.2 s to 5 s.
 func (f *Fleet) Keep(ctx context.Context, h Host, k Keeper) {
 	pause := backoff{spread: time.Duration(maphash.Comparable(f.seed, h.Address) % 1024)}
-	for ctx.Err() == nil {
+	for limit := infoTimeout; ctx.Err() == nil; {
 		c := f.Client(h)
-		info, err := f.contact(ctx, c)
+		info, err := f.contact(ctx, c, limit)
+		limit = infoTimeout
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -67,6 +74,7 @@ func (f *Fleet) Keep(ctx context.Context, h Host, k Keeper) {
 			f.changed(h, Liveness{Up: true, Info: info})
 			began := time.Now()
 			_ = k.Up(ctx, c, info)
+			limit = lostTimeout
 			if time.Since(began) >= stable {
 				pause.reset()
 				continue
@@ -76,8 +84,8 @@ func (f *Fleet) Keep(ctx context.Context, h Host, k Keeper) {
 	}
 }
 
-func (f *Fleet) contact(ctx context.Context, c *wire.Client) (dtc.Info, error) {
-	ctx, _, end := f.begin(ctx, infoTimeout)
+func (f *Fleet) contact(ctx context.Context, c *wire.Client, limit time.Duration) (dtc.Info, error) {
+	ctx, _, end := f.begin(ctx, limit)
 	defer end()
 	return c.Info(ctx)
 }

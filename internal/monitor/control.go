@@ -88,6 +88,8 @@ func (m *Monitor) answer(ctx context.Context, verb string, request json.RawMessa
 			return err
 		}
 		return emit(reply)
+	case VerbSilence, VerbSilences, VerbUnsilence, VerbNotices:
+		return m.answerNotices(verb, request, emit)
 	case logs.VerbList, logs.VerbVerify:
 		if m.logs == nil {
 			return errors.New("the service runs without the log receiver: start 'dtc serve' with --only log, or without --only")
@@ -124,7 +126,7 @@ func reachable(ctx context.Context, at netip.AddrPort, host netip.Addr) netip.Ad
 	if ip := sourceFor(ctx, host); ip.IsValid() {
 		return netip.AddrPortFrom(ip, at.Port())
 	}
-	best := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	best := loopbackAddr()
 	addrs, _ := net.InterfaceAddrs() // none is fine: loopback then
 	for _, a := range addrs {
 		p, err := netip.ParsePrefix(a.String())
@@ -139,6 +141,8 @@ func reachable(ctx context.Context, at netip.AddrPort, host netip.Addr) netip.Ad
 	}
 	return netip.AddrPortFrom(best, at.Port())
 }
+
+func loopbackAddr() netip.Addr { return netip.AddrFrom4([4]byte{127, 0, 0, 1}) }
 
 // sourceFor returns this machine's own address on the way to a host; zero if
 // there is none.

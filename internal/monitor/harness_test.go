@@ -25,7 +25,15 @@ import (
 	"dtc/internal/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(agentHome) != "" {
+		os.Exit(runAgent(os.Getenv(agentHome), os.Getenv(agentAt)))
+	}
+	if os.Getenv(monitorHome) != "" {
+		os.Exit(runMonitor(os.Getenv(monitorHome)))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // patience bounds every wait for something that takes milliseconds on an idle
 // machine.
@@ -169,13 +177,27 @@ func (f *fleetHome) told(name string) []string {
 		if e.Host != name {
 			return
 		}
-		text := string(e.State)
-		if e.Kind == dtc.EventProcess {
-			text = fmt.Sprintf("%d %s", e.PID, e.State)
-		}
-		all = append(all, text)
+		all = append(all, inShort(&e))
 	})
 	return all
+}
+
+// inShort says what an event is in a few words.
+func inShort(e *dtc.Event) string {
+	text := string(e.State)
+	switch {
+	case e.Kind == dtc.EventProcess && e.PID == 0:
+		text = fmt.Sprintf("%s %d of %d", e.State, e.Count, e.Min)
+	case e.Kind == dtc.EventProcess:
+		text = fmt.Sprintf("%d %s", e.PID, e.State)
+	}
+	if e.NewPID != 0 {
+		text += fmt.Sprintf(" as %d", e.NewPID)
+	}
+	if e.Rule != "" {
+		text = e.Rule + " " + text
+	}
+	return text
 }
 
 func (f *fleetHome) read(each func(dtc.Event)) {
@@ -230,10 +252,12 @@ type agent struct {
 	watches chan watchCall
 	acks    chan uint64
 	checks  chan []int
+	asks    chan []string // names of the rules of a check
 
 	mu    sync.Mutex
 	info  dtc.Info              // guarded by mu
 	alive map[int]dtc.ProcessID // what Check finds, guarded by mu
+	found []dtc.Sighting        // what it finds of rules, guarded by mu
 	stop  func()
 }
 
@@ -241,19 +265,25 @@ type agent struct {
 type watchCall struct {
 	asker   string
 	targets []dtc.WatchTarget
+	rules   []dtc.ProcessRule
 	see     chan dtc.Sighting
 	over    chan struct{}
 }
 
 func (f *fleetHome) newAgent(name string, ip netip.Addr) *agent {
 	f.t.Helper()
-	key, cert, root, _, err := f.authority.Issue(name, []netip.Addr{ip})
+	return f.newAgentAt(name, freePort(f.t, ip))
+}
+
+func (f *fleetHome) newAgentAt(name string, at netip.AddrPort) *agent {
+	f.t.Helper()
+	key, cert, root, _, err := f.authority.Issue(name, []netip.Addr{at.Addr()})
 	if err != nil {
 		f.t.Fatal(err)
 	}
 	a := &agent{
-		f: f, name: name, at: freePort(f.t, ip), info: dtc.Info{Version: "1.0.0", Boot: "boot1", Run: "run1"},
-		watches: make(chan watchCall, 10), acks: make(chan uint64, 100), checks: make(chan []int, 100),
+		f: f, name: name, at: at, info: dtc.Info{Version: "1.0.0", Boot: "boot1", Run: "run1"},
+		watches: make(chan watchCall, 10), acks: make(chan uint64, 100), checks: make(chan []int, 100), asks: make(chan []string, 100),
 		alive: map[int]dtc.ProcessID{},
 	}
 	dir := filepath.Join(f.t.TempDir(), "tls")
@@ -274,7 +304,11 @@ func (a *agent) host(pids ...int) config.Host {
 // start serves until the agent's stop is called.
 func (a *agent) start() *agent {
 	a.f.t.Helper()
-	ln := listen(a.f.t, a.at)
+	return a.startOn(listen(a.f.t, a.at))
+}
+
+func (a *agent) startOn(ln net.Listener) *agent {
+	a.f.t.Helper()
 	srv := &wire.Server{
 		TLS: a.creds.ServerTLS(nil, "", wire.ProtoRPC), Identify: ca.Identify, Agent: a, Logger: slog.New(slog.DiscardHandler),
 	}
@@ -311,8 +345,7 @@ func (a *agent) Get(context.Context, dtc.Query, func(*dtc.Report) error) error {
 }
 
 func (a *agent) Watch(ctx context.Context, asker string, want dtc.Watching, emit func(dtc.Sighting) error) error {
-	targets := want.Targets
-	c := watchCall{asker: asker, targets: targets, see: make(chan dtc.Sighting), over: make(chan struct{})}
+	c := watchCall{asker: asker, targets: want.Targets, rules: want.Rules, see: make(chan dtc.Sighting), over: make(chan struct{})}
 	defer close(c.over)
 	a.watches <- c
 	for {
@@ -327,8 +360,9 @@ func (a *agent) Watch(ctx context.Context, asker string, want dtc.Watching, emit
 	}
 }
 
-func (a *agent) Check(_ context.Context, _ string, pids []int, _ []string) ([]dtc.Sighting, error) {
+func (a *agent) Check(_ context.Context, _ string, pids []int, rules []string) ([]dtc.Sighting, error) {
 	a.checks <- pids
+	a.asks <- rules
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var seen []dtc.Sighting
@@ -339,7 +373,7 @@ func (a *agent) Check(_ context.Context, _ string, pids []int, _ []string) ([]dt
 		}
 		seen = append(seen, s)
 	}
-	return seen, nil
+	return append(seen, a.found...), nil
 }
 
 func (a *agent) Acknowledge(_ context.Context, _, run string, number uint64) error {

@@ -12,13 +12,16 @@ import (
 // recall takes up what an earlier run of the monitor knew of the host.
 func (w *hostWatch) recall() {
 	h := w.m.memory.Host(w.host.Address.String())
-	w.boot, w.down = h.Boot, h.Unreachable
+	w.state = h.HostState
 	for pid, p := range h.Processes {
-		t := &target{known: p.ID(pid), boot: p.Boot, name: p.Name}
+		t := &target{known: p.ID(pid), boot: p.Boot, name: p.Name, seen: p.Seen}
 		if p.Dead { // the pid is watched anew, but that end is not told again
 			t.known, t.ended = dtc.ProcessID{}, t.known
 		}
 		w.targets[pid] = t
+	}
+	for name, r := range h.Rules {
+		w.rules[name] = recalled(r)
 	}
 }
 
@@ -26,56 +29,132 @@ func (w *hostWatch) recall() {
 // written a moment after them, and the monitor may have been killed in that
 // moment.
 func (m *Monitor) recallEvents(ctx context.Context) error {
-	since := m.memory.Written()
-	if since.IsZero() {
-		return nil
+	since := m.memory.Written().Add(-time.Minute) // clocks of files and of lines differ a little
+	if m.memory.Written().IsZero() {
+		since = time.Now().Add(-time.Hour) // the first run was killed, or somebody has deleted it
 	}
-	type process struct {
-		address string
-		pid     int
-	}
-	dead, state := map[process]bool{}, map[string]dtc.State{}
-	filter := events.Filter{Since: since.Add(-time.Minute)} // clocks of files and of lines differ a little
+	hosts := logged{}
+	filter := events.Filter{Since: since, Tail: true}
 	err := events.Read(ctx, filepath.Join(m.opts.Home, "logs"), filter, func(e dtc.Event) error {
-		switch e.State {
-		case dtc.StateDead:
-			dead[process{e.Address, e.PID}] = true
-		case dtc.StateAlive:
-			delete(dead, process{e.Address, e.PID})
-		case dtc.StateReachable, dtc.StateUnreachable:
-			state[e.Address] = e.State
-		default: // says nothing of what is remembered
-		}
+		hosts.add(&e)
 		return nil
 	})
-	for p := range dead {
-		m.memory.EndProcess(p.address, p.pid)
-	}
-	for address, s := range state {
-		m.memory.SetState(address, m.memory.Host(address).Boot, s)
+	for address, h := range hosts {
+		for pid, dead := range h.dead {
+			if dead {
+				m.memory.EndProcess(address, pid)
+			}
+		}
+		for name, r := range h.rules {
+			m.memory.RecallRule(address, name, r.ended, r.state)
+		}
+		if h.told {
+			state := h.state
+			state.Boot = m.memory.Host(address).Boot
+			m.memory.SetState(address, state)
+		}
 	}
 	return err
+}
+
+// logged is what the last lines of the process logs say of each host, by
+// address.
+type logged map[string]*loggedHost
+
+type loggedHost struct {
+	dead  map[int]bool // whether the last line of a watched pid tells its end
+	rules map[string]*loggedRule
+	state events.HostState // if told
+	told  bool
+}
+
+type loggedRule struct {
+	ended map[int]bool // of whom a line tells the end: whether it is the last one of that pid
+	state dtc.State    // "" if no line tells it
+}
+
+func (l logged) add(e *dtc.Event) {
+	h := l[e.Address]
+	if h == nil {
+		h = &loggedHost{dead: map[int]bool{}, rules: map[string]*loggedRule{}}
+		l[e.Address] = h
+	}
+	switch {
+	case e.Kind == dtc.EventProcess && e.Rule != "":
+		h.addRule(e)
+	case e.State == dtc.StateDead:
+		h.dead[e.PID] = true
+	case e.State == dtc.StateAlive:
+		h.dead[e.PID] = false
+	case e.State == dtc.StateReachable:
+		h.state, h.told = events.HostState{}, true
+	case e.State == dtc.StateUnreachable:
+		h.state.Unreachable, h.told = true, true
+	case e.State == dtc.StateStopped:
+		h.state.Stopped, h.told = true, true
+	}
+}
+
+func (h *loggedHost) addRule(e *dtc.Event) {
+	r := h.rules[e.Rule]
+	if r == nil {
+		r = &loggedRule{ended: map[int]bool{}}
+		h.rules[e.Rule] = r
+	}
+	switch e.State {
+	case dtc.StateDead, dtc.StateRestarted:
+		r.ended[e.PID] = true
+	case dtc.StateAlive:
+		if r.ended[e.PID] {
+			r.ended[e.PID] = false
+		}
+	case dtc.StateMissing, dtc.StateCount, dtc.StateNormal:
+		r.state = e.State
+	default: // says nothing of what is remembered
+	}
 }
 
 // rememberState keeps what is known of the host for the next run.
 func (w *hostWatch) rememberState() {
 	w.mu.Lock()
-	boot, state, address := w.boot, dtc.StateReachable, w.host.Address.String()
-	if w.down {
-		state = dtc.StateUnreachable
-	}
+	state, address := w.state, w.host.Address.String()
 	w.mu.Unlock()
-	w.m.memory.SetState(address, boot, state)
+	w.m.memory.SetState(address, state)
 }
 
 // rememberProcess keeps the identity of a process that was seen alive, also
-// when its end has been told: a zombie may stay for long.
-func (w *hostWatch) rememberProcess(address string, s dtc.Sighting) {
-	if s.State == dtc.StateMissing {
+// when its end has been told: a zombie may stay for long. t is as it was
+// before. w.mu is held.
+func (w *hostWatch) rememberProcess(t *target, s *dtc.Sighting, at time.Time) {
+	address := w.host.Address.String()
+	switch {
+	case s.State == t.told && s.Process == t.known, s.State == dtc.StateReplaced:
+	case s.State == dtc.StateMissing:
 		w.m.memory.DropProcess(address, s.Process.PID)
-		return
+	default:
+		w.m.memory.SetProcess(address, s.Process.PID, events.ProcessMemory{
+			Start: s.Process.Start, Boot: s.Boot, Name: s.Name, Seen: at, Dead: s.State == dtc.StateDead,
+		})
 	}
-	w.m.memory.SetProcess(address, s.Process.PID, events.ProcessMemory{
-		Start: s.Process.Start, Boot: s.Boot, Name: s.Name, Dead: s.State == dtc.StateDead,
-	})
+}
+
+// rememberRule keeps what a sighting says of a rule. r is as it was before. w.mu
+// is held.
+func (w *hostWatch) rememberRule(r *ruleWatch, s *dtc.Sighting, at time.Time) {
+	address := w.host.Address.String()
+	switch s.State {
+	case dtc.StateAlive:
+		if p := r.members[s.Process.PID]; (p == nil || p.id != s.Process || p.boot != s.Boot) && w.room() > 0 {
+			w.m.memory.SetMember(address, s.Rule, s.Process.PID, events.ProcessMemory{
+				Start: s.Process.Start, Boot: s.Boot, Name: s.Name, Seen: at,
+			})
+		}
+	case dtc.StateDead, dtc.StateRestarted:
+		w.m.memory.EndMember(address, s.Rule, s.Process, s.Boot)
+	case dtc.StateMissing, dtc.StateCount, dtc.StateNormal:
+		if r.last != s.State || r.boot != s.Boot {
+			w.m.memory.SetRule(address, s.Rule, s.State, s.Boot)
+		}
+	default:
+	}
 }

@@ -5,8 +5,6 @@ package monitor
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,6 +21,7 @@ import (
 	"dtc/internal/events"
 	"dtc/internal/fleet"
 	"dtc/internal/logs"
+	"dtc/internal/notify"
 	"dtc/internal/supervise"
 	"dtc/internal/wire"
 )
@@ -31,6 +30,7 @@ import (
 const (
 	PartProcess = "process" // watches processes
 	PartLog     = "log"     // receives followed files
+	PartNotify  = "notify"  // tells people what happened
 )
 
 // Options are the settings of a [Monitor].
@@ -39,7 +39,7 @@ type Options struct {
 	ConfigPath string // of monitor.xml: join adds hosts to it
 	Config     config.Monitor
 	Load       func() (config.Monitor, error) // reads the configuration again
-	Parts      []string                       // PartProcess, PartLog; empty is all
+	Parts      []string                       // PartProcess, PartLog, PartNotify; empty is all
 	Version    string
 	Logger     *slog.Logger
 }
@@ -52,7 +52,8 @@ type Monitor struct {
 	authority *ca.Authority
 	events    *events.Store
 	memory    *events.Memory
-	logs      *logs.Store // nil without PartLog
+	logs      *logs.Store      // nil without PartLog
+	notifier  *notify.Notifier // nil without PartNotify; set by Run before it starts anything, with reloading held
 	fleet     *fleet.Fleet
 	run       string        // id of this run, for the events it makes itself
 	number    atomic.Uint64 // of the last of these events
@@ -84,7 +85,7 @@ func New(opts Options) (*Monitor, error) {
 		log:       opts.Logger,
 		creds:     creds,
 		authority: authority,
-		run:       newRunID(),
+		run:       events.NewRun(),
 		cfg:       opts.Config,
 		changed:   make(chan struct{}),
 		refused:   map[string]time.Time{},
@@ -96,7 +97,7 @@ func New(opts Options) (*Monitor, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.events, err = events.Open(dir, events.Options{Logger: opts.Logger}); err != nil {
+	if m.events, err = events.Open(dir, events.Options{Logger: opts.Logger, Recorded: m.recorded}); err != nil {
 		return nil, err
 	}
 	if m.has(PartLog) {
@@ -115,13 +116,6 @@ func New(opts Options) (*Monitor, error) {
 	return m, nil
 }
 
-// newRunID returns an id that no other run of a monitor has.
-func newRunID() string {
-	var b [8]byte
-	_, _ = rand.Read(b[:]) // never fails: see crypto/rand
-	return hex.EncodeToString(b[:])
-}
-
 // Run runs the service until ctx is done or a part of it fails for good.
 func (m *Monitor) Run(ctx context.Context) error {
 	defer m.close(ctx)
@@ -129,6 +123,12 @@ func (m *Monitor) Run(ctx context.Context) error {
 		return err
 	}
 	actors := []func(context.Context) error{m.control, m.listen, m.warn, m.events.Run}
+	if m.has(PartNotify) {
+		if err := m.openNotifier(ctx); err != nil {
+			return err
+		}
+		actors = append(actors, m.notifier.Run)
+	}
 	if m.has(PartProcess) {
 		actors = append(actors, m.watchHosts, m.memory.Run)
 	}
@@ -203,6 +203,9 @@ func (m *Monitor) Reload(ctx context.Context) error {
 // the new local_host, but returns the attempt; nil if it is the old one.
 func (m *Monitor) reload() (*attempt, error) {
 	cfg, configErr := m.opts.Load()
+	if configErr == nil && m.notifier != nil { // before anything of a new host can happen
+		configErr = m.notifier.Configure(notifyConfig(&cfg))
+	}
 	m.mu.Lock()
 	before := m.cfg.Hosts
 	var moving *attempt

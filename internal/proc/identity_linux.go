@@ -72,11 +72,11 @@ func (f FS) Look(pid int) (Seen, error) {
 	if err := st.Parse(data); err != nil {
 		return Seen{}, fmt.Errorf("look at process %d: %w", pid, err)
 	}
-	leader, err := f.leads(pid)
+	status, err := os.ReadFile(f.path(strconv.Itoa(pid), "status"))
 	if err != nil {
 		return Seen{}, fmt.Errorf("look at process %d: %w", pid, goneAsNotExist(err))
 	}
-	if !leader {
+	if !leads(pid, status) {
 		return Seen{}, fmt.Errorf("look at process %d: it is a thread of another process: %w", pid, fs.ErrNotExist)
 	}
 	seen := Seen{
@@ -84,6 +84,7 @@ func (f FS) Look(pid int) (Seen, error) {
 		Name:   string(st.Comm),
 		Zombie: st.Ended(),
 		Lived:  max(0, SinceBoot()-TicksToDuration(st.StartTicks)),
+		Usage:  usageOf(&st, status),
 	}
 	if seen.Zombie && f.mayInspect(pid) {
 		seen.Exit = WaitStatus(st.ExitCode)
@@ -91,20 +92,17 @@ func (f FS) Look(pid int) (Seen, error) {
 	return seen, nil
 }
 
-// leads says whether pid is a process and not merely a thread of one: the
-// kernel serves /proc/TID for every thread, though no listing shows it.
-func (f FS) leads(pid int) (bool, error) {
-	data, err := os.ReadFile(f.path(strconv.Itoa(pid), "status"))
-	if err != nil {
-		return false, err
-	}
-	_, rest, ok := bytes.Cut(data, []byte("\nTgid:"))
+// leads says by /proc/PID/status whether pid is a process and not merely a
+// thread of one: the kernel serves /proc/TID for every thread, though no listing
+// shows it.
+func leads(pid int, status []byte) bool {
+	_, rest, ok := bytes.Cut(status, []byte("\nTgid:"))
 	if !ok {
-		return true, nil
+		return true
 	}
 	line, _, _ := bytes.Cut(rest, []byte("\n"))
 	tgid, err := strconv.Atoi(string(bytes.TrimSpace(line)))
-	return err != nil || tgid == pid, nil
+	return err != nil || tgid == pid
 }
 
 // mayInspect says whether the kernel shows us field 52 of a zombie's stat: it

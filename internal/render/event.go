@@ -101,6 +101,8 @@ func endWhat(e *dtc.Event) string {
 	switch {
 	case !e.DiedAt.IsZero():
 		what += ", died at " + e.DiedAt.Local().Format(eventClock)
+	case !e.DiedBefore.IsZero() && e.DiedAfter.IsZero():
+		what += ", died before " + e.DiedBefore.Local().Format(eventClock)
 	case !e.DiedBefore.IsZero():
 		what += fmt.Sprintf(", died between %s and %s", e.DiedAfter.Local().Format(eventClock), e.DiedBefore.Local().Format(eventClock))
 	}

@@ -14,7 +14,7 @@ import (
 type host struct {
 	root  string
 	proc  proc.FS
-	users *users
+	users *proc.Users
 	stuck stuckProcesses
 	cores coresCache
 
@@ -30,7 +30,7 @@ func newHost(opts Options) *host {
 	if root == "" {
 		root = "/"
 	}
-	return &host{root: root, proc: proc.FS(filepath.Join(root, "proc")), users: newUsers(root)}
+	return &host{root: root, proc: proc.FS(filepath.Join(root, "proc")), users: proc.NewUsers(root)}
 }
 
 // path is a file of the system, named without the leading slash.

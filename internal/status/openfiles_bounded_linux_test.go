@@ -64,7 +64,7 @@ func TestOpenFilesInBoundedMemory(t *testing.T) {
 // What a reader remembers of one process and of all is bounded.
 func TestMemoryOfAReader(t *testing.T) {
 	c := New(Options{})
-	r := newFileReader(newFileTables(c.host), c.host.users.load())
+	r := newFileReader(newFileTables(c.host), c.host.users.Load())
 	for i := range uint32(3 * maxDevices) {
 		if got, want := r.device([2]uint32{i, 7}), fmt.Sprintf("%d,7", i); got != want {
 			t.Fatalf("got %s, want %s", got, want)

@@ -32,7 +32,7 @@ func (c *Collector) openFiles(ctx context.Context, sel *selector, r *dtc.Report,
 	}
 	s := sweep[dtc.OpenFile]{
 		fs: c.host.proc, sel: sel, stuck: &c.host.stuck, stall: stallTime, parts: &c.host.fileParts, side: sideBySide(),
-		open:  func() reader[dtc.OpenFile] { return newFileReader(tables, c.host.users.load()) },
+		open:  func() reader[dtc.OpenFile] { return newFileReader(tables, c.host.users.Load()) },
 		block: fileBlock,
 	}
 	return s.run(ctx, sel.pids(pids), func(part []dtc.OpenFile, last bool, notes []string) error {
@@ -126,7 +126,7 @@ const (
 type fileReader struct {
 	*fileTables
 
-	users   *userNames
+	users   *proc.UserNames
 	devices map[[2]uint32]string // as lsof prints them
 	numbers []string             // of descriptors
 	mapped  mappedFiles
@@ -147,7 +147,7 @@ type fileReader struct {
 	text    func([]byte) string // makes a string that lives as long as the item that is put next
 }
 
-func newFileReader(t *fileTables, users *userNames) *fileReader {
+func newFileReader(t *fileTables, users *proc.UserNames) *fileReader {
 	return &fileReader{fileTables: t, users: users, devices: make(map[[2]uint32]string)}
 }
 
@@ -171,7 +171,7 @@ func (r *fileReader) read(t *target, put func(dtc.OpenFile)) {
 		command = string(t.stat.Comm)
 	}
 	r.base = dtc.OpenFile{
-		PID: t.stat.PID, User: r.users.name(uid), Command: command, SizeBytes: dtc.Absent, Offset: dtc.Absent,
+		PID: t.stat.PID, User: r.users.Name(uid), Command: command, SizeBytes: dtc.Absent, Offset: dtc.Absent,
 	}
 	r.special("cwd", "cwd", uid)
 	r.special("root", "rtd", uid)

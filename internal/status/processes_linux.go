@@ -64,7 +64,7 @@ func (c *Collector) processesAt(ctx context.Context, sel *selector, now processN
 	s := sweep[dtc.Process]{
 		fs: c.host.proc, sel: sel, stuck: &c.host.stuck, stall: stallTime, parts: &c.host.processParts, side: sideBySide(),
 		open: func() reader[dtc.Process] {
-			return &processReader{now: now, users: c.host.users.load(), ttys: newTTYs(c.host, drivers)}
+			return &processReader{now: now, users: c.host.users.Load(), ttys: newTTYs(c.host, drivers)}
 		},
 	}
 	return s.run(ctx, sel.pids(pids), deliver)
@@ -106,7 +106,7 @@ type processNow struct {
 // processReader reads what ps aux prints of a process.
 type processReader struct {
 	now    processNow
-	users  *userNames
+	users  *proc.UserNames
 	ttys   *ttys
 	status proc.Status
 	comm   []byte // of the process being read
@@ -132,7 +132,7 @@ func (r *processReader) read(t *target, put func(dtc.Process)) {
 	if !r.readStatus(t) {
 		return // it has ended meanwhile
 	}
-	p.User = r.users.name(r.status.UID)
+	p.User = r.users.Name(r.status.UID)
 	p.VSZBytes, p.RSSBytes = r.status.VMSizeBytes, r.status.VMRSSBytes
 	p.MemPercent = 100 * float64(p.RSSBytes) / r.now.memory
 	t.line = appendState(t.line[:0], st, &r.status)
@@ -165,13 +165,13 @@ func appendCommand(b []byte, t *target, comm []byte) []byte {
 		data, err := t.in.ReadHead("cmdline", maxCommand)
 		if err == nil && len(data) > 0 {
 			start := len(b)
-			if b = appendArguments(b, data); len(b) == start {
+			if b = proc.AppendArguments(b, data); len(b) == start {
 				b = append(b, '?')
 			}
 			return b
 		}
 	}
-	b = append(appendPrintable(append(b, '['), comm), ']')
+	b = append(proc.AppendPrintable(append(b, '['), comm), ']')
 	if t.stat.State == 'Z' {
 		b = append(b, " <defunct>"...)
 	}

@@ -2,9 +2,6 @@ package status
 
 import (
 	"bytes"
-	"os"
-	"slices"
-	"strconv"
 	"strings"
 
 	"dtc/internal/proc"
@@ -38,43 +35,17 @@ func (h *host) findUsers(wanted []string) (names map[string]bool, uids map[uint3
 		return nil, nil
 	}
 	names, uids = make(map[string]bool), make(map[uint32]bool)
+	called := h.users.Load()
 	for _, text := range wanted {
 		names[text] = true
-		if uid, err := strconv.ParseUint(text, 10, 32); err == nil {
-			uids[uint32(uid)] = true
-		}
-		if uid, ok := h.madeUpUser(text); ok {
+		for _, uid := range called.Numbers(nil, text) {
 			uids[uid] = true
 		}
 	}
-	for line := range strings.Lines(h.read("etc/passwd")) {
-		// A number may have several names: passwd(5).
-		fields := strings.SplitN(line, ":", 4)
-		if len(fields) == 4 && slices.Contains(wanted, fields[0]) {
-			if uid, err := strconv.ParseUint(fields[2], 10, 32); err == nil {
-				uids[uint32(uid)] = true
-			}
-		}
-	}
-	called := h.users.load()
 	for uid := range uids {
-		names[called.name(uid)] = true
+		names[called.Name(uid)] = true
 	}
 	return names, uids
-}
-
-// madeUpUser returns the number of a user that systemd made up for a service
-// (DynamicUser= in systemd.exec(5)).
-func (h *host) madeUpUser(name string) (uid uint32, ok bool) {
-	if strings.ContainsRune(name, '/') {
-		return 0, false
-	}
-	text, err := os.Readlink(h.path("run/systemd/dynamic-uid/direct:" + name))
-	if err != nil {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(text, 10, 32)
-	return uint32(n), err == nil
 }
 
 // wantsProcess says from what costs little whether a process may be wanted, before

@@ -26,7 +26,7 @@ const (
 // sockets answers what ss -tunap prints, of the agent's own network namespace.
 func (c *Collector) sockets(ctx context.Context, sel *selector) ([]dtc.Socket, []string, error) {
 	l := socketLister{
-		fs: c.host.proc, sel: sel, users: c.host.users.load(), most: maxSockets,
+		fs: c.host.proc, sel: sel, users: c.host.users.Load(), most: maxSockets,
 		addresses: make(map[endpoint]string), links: make(map[uint32]string),
 	}
 	var list socketItems
@@ -63,7 +63,7 @@ func (s *socketItems) cut(n int) { s.items, s.inodes = s.items[:n], s.inodes[:n]
 type socketLister struct {
 	fs    proc.FS
 	sel   *selector
-	users *userNames
+	users *proc.UserNames
 
 	most   int // items that there may be
 	untold int // beyond them
@@ -114,7 +114,7 @@ func (l *socketLister) list(ctx context.Context, protocol proc.Protocol, into *s
 
 // item is what is told of a socket, if it is wanted.
 func (l *socketLister) item(s *proc.NetSocket) (item dtc.Socket, wanted bool) {
-	user := l.users.name(s.UID)
+	user := l.users.Name(s.UID)
 	if l.sel != nil && (!l.sel.wantsUser(user) || !l.sel.wantsPort(int(s.Local.Port()), int(s.Remote.Port()))) {
 		return item, false
 	}

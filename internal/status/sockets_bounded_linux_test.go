@@ -18,7 +18,7 @@ func fiveSockets(t *testing.T, c *Collector, most int) (*socketItems, *socketLis
 		o.listen("tcp4", fmt.Sprintf("127.0.0.1:%d", 8001+i))
 	}
 	l := &socketLister{
-		fs: c.host.proc, users: c.host.users.load(), most: most,
+		fs: c.host.proc, users: c.host.users.Load(), most: most,
 		addresses: make(map[endpoint]string), links: make(map[uint32]string),
 	}
 	var list socketItems

@@ -364,7 +364,7 @@ func TestSweepAllocatesNothingEach(t *testing.T) {
 	s := sweep[dtc.Process]{
 		fs: proc.Default, stuck: new(stuckProcesses), stall: time.Minute, parts: new(partPool[dtc.Process]), side: 2,
 		open: func() reader[dtc.Process] {
-			return &processReader{users: c.host.users.load(), ttys: newTTYs(c.host, drivers)}
+			return &processReader{users: c.host.users.Load(), ttys: newTTYs(c.host, drivers)}
 		},
 	}
 	answer := func(n int) uint64 {

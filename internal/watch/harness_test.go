@@ -174,6 +174,11 @@ func (f *feed) next(t *testing.T) dtc.Sighting {
 	case s := <-f.seen:
 		return s
 	case <-f.done:
+		select {
+		case s := <-f.seen: // before it returned
+			return s
+		default:
+		}
 		t.Fatalf("Watch returned %v", f.err)
 	case <-time.After(10 * time.Second):
 		t.Fatal("no sighting within 10 s")

@@ -43,6 +43,13 @@ func (l *poller) add(p *process) (first bool) {
 	return len(l.procs) == 1
 }
 
+// any says whether there is a process to look at.
+func (l *poller) any() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.procs) > 0
+}
+
 func (l *poller) remove(p *process) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -84,6 +91,7 @@ func (l *poller) look() int {
 		switch {
 		case same && seen.Zombie:
 			l.remove(p)
+			p.last(seen.Usage)
 			l.ended(p, seen.Exit, seen.Name)
 		case same, err != nil && !errors.Is(err, fs.ErrNotExist):
 			left++

@@ -20,6 +20,8 @@ type process struct {
 	vitals vitals             // what it was last seen to use; guarded by Watcher.mu
 	ended  bool               // guarded by Watcher.mu
 	polled bool               // the poller has it, not the waiter; guarded by Watcher.attaching
+	final  *proc.Usage        // what it had used at its end, nil if not known; set before ended is called
+	kills  *killCounter       // guarded by oomWatch.mu
 }
 
 // owner is who is told that a process which it holds has ended.
@@ -35,7 +37,10 @@ type ending struct {
 	at    time.Duration
 	since time.Duration // where nobody saw the end: it lived then. 0: it was seen
 	lived time.Duration
-	post  *dtc.PostMortem
+
+	post   *dtc.PostMortem
+	boot   string // where nobody saw the end: of the process, else ""
+	reason string // in words, "" where there is nothing to add
 }
 
 // start begins, or goes on with, one target of a call of Watch.
@@ -55,7 +60,7 @@ func (w *Watcher) start(c *call, wt dtc.WatchTarget, told map[identity]uint64) e
 		return nil
 	}
 	switch {
-	case before.state == targetEnded && before.number > w.acknowledged(s):
+	case before.state == targetEnded && before.place > w.acknowledged(s):
 		return nil // the death is on its way; the newcomer is not watched
 	case before.state == targetHeld && w.reportAlive(s, t, before.held):
 		return nil
@@ -107,43 +112,40 @@ func (w *Watcher) resume(s *session, t *target, known identity, told map[identit
 	}
 }
 
-// foundGone is the sighting of a process that is not there any more.
-func (w *Watcher) foundGone(who identity) dtc.Sighting {
-	sighting := w.sighting(dtc.StateDead, who.id, "")
-	sighting.Boot = who.boot
-	sighting.Lived = dtc.Absent
-	if who.boot == w.boot {
-		sighting.Lived = sinceStart(who.id)
-	}
-	return sighting
-}
-
 // vacate takes a target off the process that it holds.
 func (w *Watcher) vacate(s *session, t *target) {
 	w.mu.Lock()
 	held := t.held
 	alone := held != nil && w.leave(held, t)
 	t.state, t.held = targetNew, nil
+	w.noteTarget(s, t.pid)
 	w.mu.Unlock()
 	if alone {
 		w.release([]*process{held})
 	}
 }
 
-// settle makes a target one that has ended as who. The sighting of this number
+// settle makes a target one that has ended as who. The sighting at this place
 // tells it; if it is 0, that is queued now.
-func (w *Watcher) settle(s *session, t *target, who identity, number uint64) {
+func (w *Watcher) settle(s *session, t *target, who identity, place uint64) {
 	w.vacate(s, t)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if s.targets[who.id.PID] != t {
 		return // a newer call has changed the targets
 	}
-	if number == 0 {
-		w.queue(s, w.foundGone(who), now())
-		number = w.number
+	if place == 0 {
+		end := w.knownEnding(who.id, who.boot)
+		place = w.keepEnding(s, w.sighting(dtc.StateDead, who.id, ""), &end)
 	}
-	t.state, t.last, t.number = targetEnded, who, number
+	t.endedAs(w, who, place)
+}
+
+// endedAs notes who has ended as this target, and which sighting tells it.
+// Watcher.mu is held.
+func (t *target) endedAs(w *Watcher, who identity, place uint64) {
+	t.state, t.held, t.last, t.place = targetEnded, nil, who, place
+	w.noteTarget(t.session, t.pid)
 }
 
 // check is one target's part of Check.
@@ -217,7 +219,7 @@ func (w *Watcher) report(s *session, t *target, sighting dtc.Sighting) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if s.targets[sighting.Process.PID] == t && t.state != targetEnded {
-		w.queue(s, sighting, now())
+		w.passSighting(s, sighting, now())
 	}
 }
 
@@ -245,6 +247,7 @@ func (w *Watcher) attach(s *session, t *target, pid int, wanted func(proc.Seen) 
 		return seen, false, nil
 	}
 	if p := w.own(s, t, seen); p != nil {
+		w.firstLook(p, seen)
 		w.arm(p)
 	}
 	return seen, true, nil
@@ -270,9 +273,20 @@ func (w *Watcher) own(s *session, t *target, seen proc.Seen) *process {
 	if s.targets[seen.ID.PID] != t || t.state == targetHeld {
 		return nil // a newer call has changed the targets
 	}
-	p := w.held[seen.ID]
-	isNew := p == nil
-	if isNew {
+	p, isNew := w.hold(t, seen)
+	t.state, t.held = targetHeld, p
+	w.noteTarget(s, t.pid)
+	if !isNew {
+		return nil
+	}
+	return p
+}
+
+// hold makes o one of the owners of a process. One that is new is to be armed.
+// w.mu and w.attaching are held.
+func (w *Watcher) hold(o owner, seen proc.Seen) (p *process, isNew bool) {
+	p = w.held[seen.ID]
+	if isNew = p == nil; isNew {
 		p = &process{
 			id:     seen.ID,
 			began:  now() - seen.Lived,
@@ -280,11 +294,27 @@ func (w *Watcher) own(s *session, t *target, seen proc.Seen) *process {
 			owners: map[owner]struct{}{},
 		}
 		w.held[p.id] = p
+		if len(w.held) == 1 {
+			w.heldSince = now()
+			signal(w.watching)
+		}
 	}
-	p.owners[t] = struct{}{}
-	t.state, t.held = targetHeld, p
-	if !isNew {
-		return nil
+	p.owners[o] = struct{}{}
+	return p, isNew
+}
+
+// holdFor makes o one of the owners of a process that was seen a moment ago,
+// and has its end told to o from now on. If it has ended since, o is told before
+// holdFor returns. Neither w.mu nor w.attaching is held.
+func (w *Watcher) holdFor(o owner, seen proc.Seen) *process {
+	w.attaching.Lock()
+	defer w.attaching.Unlock()
+	w.mu.Lock()
+	p, isNew := w.hold(o, seen)
+	w.mu.Unlock()
+	if isNew {
+		w.firstLook(p, seen)
+		w.arm(p)
 	}
 	return p
 }
@@ -334,6 +364,7 @@ func (w *Watcher) gone(p *process) {
 	exit, name := dtc.Exit{}, ""
 	if seen, err := proc.Look(p.id.PID); err == nil && seen.ID == p.id {
 		exit, name = seen.Exit, seen.Name
+		p.last(seen.Usage)
 	}
 	w.ended(p, exit, name)
 }
@@ -342,6 +373,7 @@ func (w *Watcher) gone(p *process) {
 // is "" if it is not known better than before.
 func (w *Watcher) ended(p *process, exit dtc.Exit, name string) {
 	at := now()
+	exit.OOM = w.oom.killed(p, exit, at)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if p.ended {
@@ -352,7 +384,7 @@ func (w *Watcher) ended(p *process, exit dtc.Exit, name string) {
 	if name == "" {
 		name = p.name
 	}
-	end := ending{exit: exit, name: name, at: at, lived: max(0, at-p.began), post: w.postMortem(p)}
+	end := ending{exit: exit, name: name, at: at, lived: max(0, at-p.began), post: postMortem(p, at)}
 	for o := range p.owners {
 		o.ended(w, p, &end)
 	}
@@ -361,11 +393,9 @@ func (w *Watcher) ended(p *process, exit dtc.Exit, name string) {
 
 // ended implements [owner].
 func (t *target) ended(w *Watcher, p *process, end *ending) {
-	sighting := w.sighting(dtc.StateDead, p.id, end.name)
-	sighting.Exit, sighting.Lived, sighting.PostMortem = end.exit, end.lived, end.post
-	t.state, t.held, t.last = targetEnded, nil, identity{w.boot, p.id}
-	w.queue(t.session, sighting, end.at)
-	t.number = w.number
+	place := w.keepEnding(t.session, w.sighting(dtc.StateDead, p.id, end.name), end)
+	t.endedAs(w, identity{w.boot, p.id}, place)
+	w.awaitHeir(t.session, p, end)
 }
 
 // leave takes an owner off a process, and says whether nobody watches it any
@@ -395,6 +425,7 @@ func (w *Watcher) release(ps []*process) {
 
 // releaseAll ends all waiting when Run is over.
 func (w *Watcher) releaseAll() {
+	w.oom.rest()
 	w.attaching.Lock()
 	defer w.attaching.Unlock()
 	if w.waiter != nil {
@@ -402,8 +433,8 @@ func (w *Watcher) releaseAll() {
 	}
 }
 
-// chosen returns the asker's session and those of the pids that are its
-// targets, all of them if none are given.
+// chosen returns the asker's session and the pids of its targets, if pids are
+// not too many.
 func (w *Watcher) chosen(asker string, pids []int) (*session, []int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -413,9 +444,6 @@ func (w *Watcher) chosen(asker string, pids []int) (*session, []int, error) {
 	}
 	if len(pids) > MaxTargets {
 		return nil, nil, invalid("check %d processes: an asker may have %d at most", len(pids), MaxTargets)
-	}
-	if len(pids) > 0 {
-		return s, pids, nil
 	}
 	return s, sortedPIDs(s.targets), nil
 }

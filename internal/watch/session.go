@@ -16,25 +16,28 @@ type session struct {
 	rules   map[string]*rule // by name
 
 	// Sightings are numbered as they are queued and given out in the order of
-	// their numbers, whichever of the two rows they stand in.
-	deaths  []entry // kept until acknowledged
-	given   int     // how many of deaths the present call has emitted
-	passing []entry // alive and missing: emitted once, dropped with the call
-	acked   uint64  // all deaths up to this number are recorded
-	lost    int     // deaths dropped since the last acknowledgement
+	// their numbers, whichever of the two rows they stand in; but first those
+	// that a former run of the agent has numbered.
+	kept    []entry // until acknowledged; what stands in it does not change
+	given   int     // how many of kept the present call has emitted
+	passing []entry // how things stand: emitted once, dropped with the call
+	acked   uint64  // all of kept up to this place are recorded
+	lost    int     // of kept, dropped since the last acknowledgement
 
-	present *call // the newest call, even when it has ended
-	calls   int   // that run
-	left    time.Duration
+	present *call         // the newest call, even when it has ended
+	calls   int           // that run
+	left    time.Duration // since boot, when the last call ended
+	unsaved unsaved
 }
 
 // target is one pid of an asker.
 type target struct {
 	session *session
+	pid     int
 	state   targetState
 	held    *process // targetHeld
 	last    identity // targetEnded: who has ended
-	number  uint64   // targetEnded: of the sighting that tells it
+	place   uint64   // targetEnded: of the sighting that tells it; 0: it was acknowledged
 }
 
 type targetState uint8
@@ -49,7 +52,9 @@ const (
 // entry is one queued sighting.
 type entry struct {
 	sighting dtc.Sighting
+	place    uint64        // of a kept one: its place in the order of all that are kept
 	at       time.Duration // since boot
+	since    time.Duration // where nobody saw it: not before this; 0: it was seen
 }
 
 // call is one call of Watch.
@@ -65,6 +70,10 @@ func (c *call) signal() {
 	}
 }
 
+func newSession(asker string) *session {
+	return &session{asker: asker, targets: map[int]*target{}, rules: map[string]*rule{}, unsaved: newUnsaved()}
+}
+
 // begin opens the asker's session and makes this the call that it speaks to.
 func (w *Watcher) begin(asker string) (*call, error) {
 	w.mu.Lock()
@@ -78,7 +87,7 @@ func (w *Watcher) begin(asker string) (*call, error) {
 				return nil, unavailable("watch processes: as many others watch already as one agent serves")
 			}
 		}
-		s = &session{asker: asker, targets: map[int]*target{}, rules: map[string]*rule{}}
+		s = newSession(asker)
 		w.sessions[asker] = s
 	}
 	c := &call{session: s, wake: make(chan struct{}, 1)}
@@ -87,8 +96,10 @@ func (w *Watcher) begin(asker string) (*call, error) {
 	}
 	s.present = c
 	s.calls++
+	w.calls++
 	s.given = 0
 	s.passing = nil
+	w.noteLeft(s)
 	w.mu.Unlock()
 	w.release(evicted)
 	return c, nil
@@ -106,18 +117,30 @@ func (w *Watcher) evict() ([]*process, bool) {
 	if oldest == nil {
 		return nil, false
 	}
-	delete(w.sessions, oldest.asker)
-	w.log.Warn("too many watch processes here, dropped who was away longest",
-		"asker", oldest.asker, "targets", len(oldest.targets), "unacknowledged", len(oldest.deaths))
-	return w.disown(oldest, nil), true
+	return w.forget(oldest, "too many watch processes here, and this one has been away longest"), true
+}
+
+// forget drops a session, and returns the processes that nobody watches now.
+// w.mu is held.
+func (w *Watcher) forget(s *session, why string) []*process {
+	delete(w.sessions, s.asker)
+	w.noteForgotten(s)
+	w.log.Warn("forgot whose processes are watched",
+		"asker", s.asker, "targets", len(s.targets), "rules", len(s.rules), "unacknowledged", len(s.kept), "reason", why)
+	return append(w.disown(s, nil), w.dropRules(s)...)
 }
 
 // end notes that a call is over.
 func (w *Watcher) end(c *call) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	c.session.calls--
-	c.session.left = now()
+	s := c.session
+	s.calls--
+	s.left = now()
+	w.noteLeft(s)
+	if w.calls--; w.calls == 0 && w.quitting {
+		close(w.quiet)
+	}
 }
 
 // identity names a process over boots.
@@ -127,7 +150,7 @@ type identity struct {
 }
 
 // retarget gives the session its new set of targets, and returns whose deaths
-// are queued, with their numbers.
+// are queued, with the places of these.
 func (w *Watcher) retarget(c *call, targets []dtc.WatchTarget) (told map[identity]uint64, err error) {
 	keep := make(map[int]bool, len(targets))
 	for _, t := range targets {
@@ -142,16 +165,25 @@ func (w *Watcher) retarget(c *call, targets []dtc.WatchTarget) (told map[identit
 	dropped := w.disown(s, keep)
 	for pid := range keep {
 		if s.targets[pid] == nil {
-			s.targets[pid] = &target{session: s}
+			s.targets[pid] = &target{session: s, pid: pid}
 		}
 	}
-	told = make(map[identity]uint64, len(s.deaths))
-	for _, e := range s.deaths {
-		told[identity{e.sighting.Boot, e.sighting.Process}] = e.sighting.Number
-	}
+	told = s.told()
 	w.mu.Unlock()
 	w.release(dropped)
 	return told, nil
+}
+
+// told returns whose deaths as single pids are queued, with their places.
+func (s *session) told() map[identity]uint64 {
+	told := make(map[identity]uint64, len(s.kept))
+	for i := range s.kept {
+		e := &s.kept[i]
+		if e.sighting.State == dtc.StateDead && e.sighting.Rule == "" {
+			told[identity{e.sighting.Boot, e.sighting.Process}] = e.place
+		}
+	}
+	return told
 }
 
 // disown removes the targets that are not to be kept, and returns the
@@ -163,6 +195,7 @@ func (w *Watcher) disown(s *session, keep map[int]bool) []*process {
 			continue
 		}
 		delete(s.targets, pid)
+		w.noteTarget(s, pid)
 		if t.held != nil && w.leave(t.held, t) {
 			alone = append(alone, t.held)
 		}
@@ -178,16 +211,12 @@ func (w *Watcher) next(c *call) (*entry, error) {
 	if s.present != c {
 		return nil, errSuperseded()
 	}
-	death, passing := s.given < len(s.deaths), len(s.passing) > 0
-	if death && passing {
-		death = s.deaths[s.given].sighting.Number < s.passing[0].sighting.Number
-	}
-	switch {
-	case death:
-		e := s.deaths[s.given]
+	switch kept := s.given < len(s.kept); {
+	case kept && (len(s.passing) == 0 || s.kept[s.given].before(&s.passing[0])):
+		e := s.kept[s.given]
 		s.given++
 		return &e, nil
-	case passing:
+	case len(s.passing) > 0:
 		e := s.passing[0]
 		if s.passing = s.passing[1:]; len(s.passing) == 0 {
 			s.passing = nil
@@ -198,46 +227,110 @@ func (w *Watcher) next(c *call) (*entry, error) {
 	}
 }
 
-// queue numbers a sighting and queues it. w.mu is held.
-func (w *Watcher) queue(s *session, sighting dtc.Sighting, at time.Duration) {
-	w.number++
-	sighting.Run, sighting.Number = w.run, w.number
-	e := entry{sighting: sighting, at: at}
-	if sighting.State != dtc.StateDead {
-		s.passing = append(s.passing, e)
-	} else {
-		w.keep(s, e)
-	}
-	if s.present != nil {
-		s.present.signal()
-	}
+// before says whether a kept sighting is to be given out before a passing one,
+// which is of this run.
+func (e *entry) before(passing *entry) bool {
+	return e.sighting.Run != passing.sighting.Run || e.sighting.Number < passing.sighting.Number
 }
 
-// keep queues a death within the bound.
-func (w *Watcher) keep(s *session, e entry) {
-	if len(s.deaths) >= MaxQueue {
+// passSighting numbers a sighting of how things stand and queues it for the
+// present call alone. w.mu is held.
+func (w *Watcher) passSighting(s *session, sighting dtc.Sighting, at time.Duration) {
+	s.passing = append(s.passing, w.numbered(sighting, at))
+	s.signal()
+}
+
+// keepSighting numbers a sighting that tells a change, which happened at, and
+// keeps it until it is acknowledged. It returns its place in the order of all
+// that are kept. w.mu is held.
+func (w *Watcher) keepSighting(s *session, sighting dtc.Sighting, at time.Duration) (place uint64) {
+	return w.keep(s, w.numbered(sighting, at))
+}
+
+// keepEnding is keepSighting of the end of a process: the sighting gets all
+// that the ending knows, but for its State, its Rule and who came after it.
+func (w *Watcher) keepEnding(s *session, sighting dtc.Sighting, end *ending) (place uint64) {
+	sighting.Exit, sighting.Lived, sighting.PostMortem = end.exit, end.lived, end.post
+	if end.name != "" {
+		sighting.Name = end.name
+	}
+	if end.boot != "" {
+		sighting.Boot = end.boot
+	}
+	if end.reason != "" {
+		sighting.Reason = end.reason
+	}
+	e := w.numbered(sighting, end.at)
+	e.since = end.since
+	return w.keep(s, e)
+}
+
+func (w *Watcher) numbered(sighting dtc.Sighting, at time.Duration) entry {
+	w.number++
+	sighting.Run, sighting.Number = w.run, w.number
+	return entry{sighting: sighting, at: at}
+}
+
+// keep queues an entry within the bound.
+func (w *Watcher) keep(s *session, e entry) (place uint64) {
+	if len(s.kept) >= MaxQueue {
 		if s.lost == 0 {
 			w.log.Error("nobody acknowledges the ends of processes, dropping the oldest",
 				"asker", s.asker, "kept", MaxQueue)
 		}
 		s.lost++
-		s.deaths = s.deaths[1:]
-		s.given = max(0, s.given-1)
+		w.drop(s, 1)
 	}
-	s.deaths = append(s.deaths, e)
+	w.place++
+	e.place = w.place
+	s.kept = append(s.kept, e)
+	w.noteKept()
+	s.signal()
+	return e.place
 }
 
-// acknowledge drops the deaths up to a number.
-func (s *session) acknowledge(number uint64) {
-	s.acked = max(s.acked, number)
-	n := sort.Search(len(s.deaths), func(i int) bool { return s.deaths[i].sighting.Number > number })
+// drop drops the first n kept sightings.
+func (w *Watcher) drop(s *session, n int) {
+	if saved := s.placesUpTo(s.unsaved.kept); min(saved, n) > 0 {
+		w.noteDropped(s, &s.kept[min(saved, n)-1])
+	}
 	s.given = max(0, s.given-n)
-	if s.deaths = slices.Delete(s.deaths, 0, n); len(s.deaths) == 0 {
-		s.deaths = nil // an old burst's memory goes
+	if s.kept = s.kept[n:]; len(s.kept) == 0 {
+		s.kept = nil // an old burst's memory goes
 	}
-	if n > 0 {
-		s.lost = 0
+}
+
+// placesUpTo returns how many kept sightings have a place up to this one.
+func (s *session) placesUpTo(place uint64) int {
+	return sort.Search(len(s.kept), func(i int) bool { return s.kept[i].place > place })
+}
+
+// signal tells the present call that there is something for it.
+func (s *session) signal() {
+	if s.present != nil {
+		s.present.signal()
 	}
+}
+
+// acknowledge drops the kept sightings of a run up to a number, and those of
+// the runs before it: they were given out before. w.mu is held.
+func (w *Watcher) acknowledge(s *session, run string, number uint64) {
+	n, met := len(s.kept), false
+	for i := range s.kept {
+		e := &s.kept[i].sighting
+		is := e.Run == run
+		if is && e.Number > number || met && !is {
+			n, met = i, true
+			break
+		}
+		met = met || is
+	}
+	if n == 0 || !met && run != w.run {
+		return
+	}
+	s.acked = max(s.acked, s.kept[n-1].place)
+	w.drop(s, n)
+	s.lost = 0
 }
 
 // sortedPIDs returns the pids of targets in order.

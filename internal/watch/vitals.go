@@ -1,13 +1,128 @@
 package watch
 
-import "dtc"
+import (
+	"time"
+	"unique"
 
-// vitals is what a process was last seen to use.
-type vitals struct{}
+	"dtc"
+	"dtc/internal/proc"
+)
 
-// postMortem returns what is known of a process that has ended this moment; nil
-// if that is nothing. w.mu is held.
-func (w *Watcher) postMortem(p *process) *dtc.PostMortem {
-	_ = p
-	return nil
+// maxCounted is how many descriptors of a process are counted, where the kernel
+// does not count them for us.
+const maxCounted = 20_000
+
+// vitals is what a process was last seen to use. There may be as many as
+// watched processes, so that it is small: texts that many have in common are
+// kept once.
+type vitals struct {
+	tried       time.Duration // since boot, when the sampler looked at it last
+	at          time.Duration // since boot, when the figures are of; 0: there are none
+	usage       proc.Usage
+	descriptors int
+	parent      shared // short name of the process usage.PPID
+	command     shared
+}
+
+// shared is a text that others may have too; the zero value is "".
+type shared struct{ handle unique.Handle[string] }
+
+func newShared(s string) shared {
+	if s == "" {
+		return shared{}
+	}
+	return shared{unique.Make(s)}
+}
+
+func (t shared) String() string {
+	if t == (shared{}) {
+		return ""
+	}
+	return t.handle.Value()
+}
+
+// firstLook notes what a process uses that is new here, of which seen is the
+// look that found it. It is called before the system is asked to tell its end,
+// with w.mu not held.
+func (w *Watcher) firstLook(p *process, seen proc.Seen) {
+	usage := seen.Usage
+	if usage == (proc.Usage{}) {
+		if again, err := proc.Measure(p.id.PID); err == nil && again.ID == p.id {
+			usage = again.Usage
+		}
+	}
+	command, _ := w.sampler.commands.read(p.id)
+	w.oom.attach(p)
+	v := vitals{descriptors: proc.CountDescriptors(p.id.PID, 0), command: newShared(command)}
+	if usage != (proc.Usage{}) {
+		v.at, v.usage = now(), usage
+		v.tried = v.at
+		v.parent = newShared(w.sampler.parents.name(usage.PPID))
+	}
+	w.mu.Lock()
+	p.vitals = v
+	w.mu.Unlock()
+	w.sampler.signal()
+}
+
+// sample looks at what a process uses now.
+func (w *Watcher) sample(p *process) {
+	// First what is asked by the pid alone: if the process is still there after
+	// that, it was of no other.
+	descriptors := proc.CountDescriptors(p.id.PID, maxCounted)
+	command, told := w.sampler.commands.read(p.id)
+	w.oom.attach(p)
+	seen, err := proc.Measure(p.id.PID)
+	w.mu.Lock()
+	p.vitals.tried = now()
+	before := p.vitals
+	w.mu.Unlock()
+	if err != nil || seen.ID != p.id || seen.Usage.Ending {
+		return
+	}
+	v := vitals{
+		tried: before.tried, at: now(), usage: seen.Usage,
+		descriptors: descriptors, parent: before.parent, command: before.command,
+	}
+	if told && command != before.command.String() {
+		v.command = newShared(command) // an exec changes it
+	}
+	if before.at == 0 || seen.Usage.PPID != before.usage.PPID {
+		v.parent = newShared(w.sampler.parents.name(seen.Usage.PPID))
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !p.ended {
+		p.vitals = v
+	}
+}
+
+// last notes what a process had used when it ended, if the system told. It is
+// called before [Watcher.ended].
+func (p *process) last(used proc.Usage) {
+	if used != (proc.Usage{}) {
+		p.final = &used
+	}
+}
+
+// postMortem returns what is known of a process that has ended at a time since
+// boot; nil if that is nothing. Watcher.mu is held.
+func postMortem(p *process, at time.Duration) *dtc.PostMortem {
+	v := &p.vitals
+	if v.at == 0 && v.command == (shared{}) && p.final == nil {
+		return nil
+	}
+	post := dtc.NoPostMortem()
+	post.Command = v.command.String()
+	if v.at != 0 {
+		post.CPU, post.RSSBytes = v.usage.CPU, v.usage.RSSBytes
+		post.Threads, post.Descriptors = v.usage.Threads, v.descriptors
+		post.PPID, post.Parent = v.usage.PPID, v.parent.String()
+		post.Sampled = max(0, at-v.at)
+	}
+	if p.final != nil {
+		// Of what is left of a process only the time that it took is still true.
+		post.CPU = p.final.CPU
+	}
+	return &post
 }

@@ -29,6 +29,11 @@ type waiter struct {
 	mu     sync.Mutex
 	closed bool             // guarded by mu
 	procs  map[int]*process // by pid; guarded by mu
+
+	// passed are those whose event has been taken out of the queue but not yet
+	// been looked at, by pid: another process may have the pid by now. A nil one
+	// is to be told to nobody. Guarded by mu.
+	passed map[int][]*process
 }
 
 func newWaiter(ended func(*process, dtc.Exit, string)) (*waiter, error) {
@@ -37,7 +42,7 @@ func newWaiter(ended func(*process, dtc.Exit, string)) (*waiter, error) {
 		return nil, fmt.Errorf("create a kqueue: %w", err)
 	}
 	unix.CloseOnExec(queue)
-	w := &waiter{ended: ended, queue: queue, procs: map[int]*process{}}
+	w := &waiter{ended: ended, queue: queue, procs: map[int]*process{}, passed: map[int][]*process{}}
 	if err := w.change(wakeIdent, unix.EVFILT_USER, unix.EV_ADD|unix.EV_CLEAR, 0); err != nil {
 		_ = unix.Close(queue)
 		return nil, fmt.Errorf("create a kqueue: %w", err)
@@ -55,6 +60,9 @@ func (w *waiter) change(ident, filter, flags int, fflags uint32) error {
 // add begins to wait for the end of p. The error wraps [fs.ErrNotExist] if it
 // is not there any more; any other means that it has to be polled.
 func (w *waiter) add(p *process) error {
+	if old := w.replaced(p); old != nil {
+		w.ended(old, dtc.Exit{}, "")
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
@@ -78,11 +86,38 @@ func (w *waiter) add(p *process) error {
 		err = fs.ErrNotExist
 	}
 	if err != nil {
-		_ = w.change(pid, unix.EVFILT_PROC, unix.EV_DELETE, 0)
+		w.unregister(pid, nil)
 		return err
 	}
 	w.procs[pid] = p
 	return nil
+}
+
+// replaced stops waiting for who had the pid of p before, and has ended
+// therefore. It returns it if no event is on its way that will tell so.
+func (w *waiter) replaced(p *process) *process {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	old := w.procs[p.id.PID]
+	if old == nil || old.id == p.id || w.closed {
+		return nil
+	}
+	delete(w.procs, p.id.PID)
+	if w.unregister(p.id.PID, old) {
+		return old
+	}
+	return nil
+}
+
+// unregister says whether no event of the pid's process comes any more. If one
+// is on its way, it is that of p.
+func (w *waiter) unregister(pid int, p *process) bool {
+	// An event that has been taken out of the queue was its registration's end.
+	if errors.Is(w.change(pid, unix.EVFILT_PROC, unix.EV_DELETE, 0), unix.ENOENT) {
+		w.passed[pid] = append(w.passed[pid], p)
+		return false
+	}
+	return true
 }
 
 // remove stops waiting for p.
@@ -91,7 +126,7 @@ func (w *waiter) remove(p *process) {
 	defer w.mu.Unlock()
 	if w.procs[p.id.PID] == p && !w.closed {
 		delete(w.procs, p.id.PID)
-		_ = w.change(p.id.PID, unix.EVFILT_PROC, unix.EV_DELETE, 0)
+		w.unregister(p.id.PID, p)
 	}
 }
 
@@ -135,15 +170,28 @@ func (w *waiter) run(ctx context.Context) error {
 	}
 }
 
+// taken returns whose end an event of this pid tells; nil if nobody is to hear of
+// it.
+func (w *waiter) taken(pid int) *process {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if before := w.passed[pid]; len(before) > 0 {
+		if w.passed[pid] = before[1:]; len(before) == 1 {
+			delete(w.passed, pid)
+		}
+		return before[0]
+	}
+	p := w.procs[pid]
+	delete(w.procs, pid)
+	return p
+}
+
 func (w *waiter) handle(e unix.Kevent_t) {
 	if e.Filter != unix.EVFILT_PROC || e.Fflags&unix.NOTE_EXIT == 0 {
 		return
 	}
 	pid := int(e.Ident)
-	w.mu.Lock()
-	p := w.procs[pid]
-	delete(w.procs, pid)
-	w.mu.Unlock()
+	p := w.taken(pid)
 	if p == nil {
 		return
 	}
@@ -159,6 +207,7 @@ func (w *waiter) handle(e unix.Kevent_t) {
 	name := ""
 	if known {
 		name = seen.Name
+		p.last(seen.Usage)
 	}
 	w.ended(p, exit, name)
 }
@@ -166,6 +215,12 @@ func (w *waiter) handle(e unix.Kevent_t) {
 // sinceStart is the time since a process of this boot started.
 func sinceStart(id dtc.ProcessID) time.Duration {
 	return max(0, time.Since(time.UnixMicro(int64(id.Start))))
+}
+
+// livedOver is the most that a process of a former boot lived: until this one
+// began.
+func livedOver(id dtc.ProcessID, _ lastAlive, _ time.Duration) time.Duration {
+	return max(0, sinceStart(id)-now())
 }
 
 // listed says whether a process stands in the system's own list: zombies do.

@@ -237,9 +237,11 @@ func (w *waiter) inspect(p *process, reaped bool) status {
 	}
 	seen, err := proc.Look(p.id.PID)
 	if err == nil && seen.ID == p.id {
-		switch {
-		case !seen.Zombie:
+		if !seen.Zombie {
 			return status{} // a false alarm
+		}
+		p.last(seen.Usage)
+		switch {
 		case seen.Exit.Kind != dtc.ExitUnknown:
 			return status{told: true, exit: seen.Exit, name: seen.Name}
 		case !reaped:
@@ -282,6 +284,12 @@ func (w *waiter) giveUp(at time.Time) {
 // sinceStart is the time since a process of this boot started.
 func sinceStart(id dtc.ProcessID) time.Duration {
 	return max(0, now()-proc.TicksToDuration(id.Start))
+}
+
+// livedOver is the most that a process of a former boot lived: it was there at
+// the last sign of life, and this boot began so long after.
+func livedOver(id dtc.ProcessID, alive lastAlive, after time.Duration) time.Duration {
+	return max(0, time.Duration(alive.SinceBoot)-proc.TicksToDuration(id.Start)) + after
 }
 
 // listed says whether a process stands in the system's own list: zombies do.

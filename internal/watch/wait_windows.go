@@ -179,6 +179,7 @@ func (w *waiter) tell(token uintptr) {
 	if err := windows.GetExitCodeProcess(p.handle.process, &code); err == nil {
 		exit = dtc.Exit{Kind: dtc.ExitCode, Number: int(code)}
 	}
+	p.last(usageAtEnd(p.handle.process))
 	w.release(p.handle)
 	w.ended(p, exit, "")
 }
@@ -187,6 +188,12 @@ func (w *waiter) tell(token uintptr) {
 func sinceStart(id dtc.ProcessID) time.Duration {
 	started := windows.Filetime{LowDateTime: uint32(id.Start), HighDateTime: uint32(id.Start >> 32)}
 	return max(0, time.Since(time.Unix(0, started.Nanoseconds())))
+}
+
+// livedOver is the most that a process of a former boot lived: until this one
+// began.
+func livedOver(id dtc.ProcessID, _ lastAlive, _ time.Duration) time.Duration {
+	return max(0, sinceStart(id)-now())
 }
 
 // listed says whether a process stands in the system's own list: one that has

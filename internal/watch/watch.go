@@ -2,8 +2,8 @@
 // (pidfd, kqueue, wait handles) and looks once a second only where the system
 // will not. It signals no process and starts none.
 //
-// What it saw is kept for whoever asked, over broken connections, until that
-// asker has acknowledged it: see [Watcher.Watch].
+// What it saw is kept for whoever asked, over broken connections and restarts of
+// the agent, until that asker has acknowledged it: see [Watcher.Watch].
 package watch
 
 import (
@@ -23,26 +23,38 @@ import (
 const (
 	MaxAskers  = 4       // sessions; the one that has been away longest makes room for a fifth
 	MaxTargets = 20_000  // of one asker
-	MaxQueue   = 100_000 // deaths of one asker that are not acknowledged; the oldest go first
+	MaxQueue   = 100_000 // changes that one asker has not acknowledged; the oldest go first
 )
+
+// goodbyeTime is how long the calls of Watch have for their last word when Run
+// ends.
+const goodbyeTime = time.Second
 
 // Options are the settings of a [Watcher].
 type Options struct {
 	Run    string // id of this run of the agent; with a sighting's number it makes an event's id
+	Dir    string // folder for what is to outlive the agent, made if need be; "" is none: all is forgotten
 	Logger *slog.Logger
 }
 
 // Watcher watches processes for a few askers. Its methods may be called by any
 // number of goroutines.
 type Watcher struct {
-	run  string
-	log  *slog.Logger
-	poll *poller
+	run     string
+	log     *slog.Logger
+	poll    *poller
+	journal *journal // nil: nothing outlives the agent
 
 	ready   chan struct{} // closed when Run has set boot and waiter
+	leaving chan struct{} // closed when Run is about to be over
 	stopped chan struct{} // closed when Run is over
 	boot    string
-	waiter  *waiter // nil: everything is polled
+	alive   lastAlive // of the former run; zero: there is none that is known
+	waiter  *waiter   // nil: everything is polled
+	sampler *sampler
+	finder  *finder
+	rules   *ruleWork
+	oom     *oomWatch
 
 	newWaiter func(func(*process, dtc.Exit, string)) (*waiter, error)
 
@@ -50,10 +62,19 @@ type Watcher struct {
 	// askers never open the same one twice. It comes before mu.
 	attaching sync.Mutex
 
-	mu       sync.Mutex
-	number   uint64                     // of the last sighting; guarded by mu
-	sessions map[string]*session        // by asker; guarded by mu
-	held     map[dtc.ProcessID]*process // watched and not known to have ended; guarded by mu
+	watching   chan struct{} // of capacity 1: something is held
+	beatFailed bool          // a sign of life could not be written; only beats touches it
+
+	mu        sync.Mutex
+	number    uint64                     // of the last sighting; guarded by mu
+	place     uint64                     // of the last kept sighting; guarded by mu
+	sessions  map[string]*session        // by asker; guarded by mu
+	forgotten []string                   // askers whose sessions the journal is to forget; guarded by mu
+	held      map[dtc.ProcessID]*process // watched and not known to have ended; guarded by mu
+	heldSince time.Duration              // since boot, the first of held; guarded by mu
+	calls     int                        // of Watch, that run; guarded by mu
+	quitting  bool                       // Run waits for the calls to end; guarded by mu
+	quiet     chan struct{}              // closed when they have
 }
 
 // New returns a watcher that begins to work with [Watcher.Run].
@@ -62,13 +83,24 @@ func New(opts Options) *Watcher {
 		run:      opts.Run,
 		log:      opts.Logger,
 		ready:    make(chan struct{}),
+		leaving:  make(chan struct{}),
 		stopped:  make(chan struct{}),
+		watching: make(chan struct{}, 1),
+		quiet:    make(chan struct{}),
 		sessions: map[string]*session{},
 		held:     map[dtc.ProcessID]*process{},
 
+		sampler: newSampler(),
+		finder:  newFinder(opts.Logger),
+		oom:     newOOMWatch(opts.Logger),
+
 		newWaiter: newWaiter,
 	}
+	w.rules = newRuleWork(w.finder)
 	w.poll = newPoller(w.ended)
+	if opts.Dir != "" {
+		w.journal = newJournal(opts.Dir, opts.Logger, w.takeBatch)
+	}
 	return w
 }
 
@@ -84,42 +116,81 @@ func (w *Watcher) Run(ctx context.Context) error {
 	if w.waiter, err = w.newWaiter(w.ended); err != nil {
 		w.log.Warn("the system does not tell when a process ends, looking once a second", "err", err)
 	}
-	close(w.ready)
 	defer w.releaseAll()
+	defer w.remember(ctx)()
+	close(w.ready)
+	return w.work(ctx)
+}
 
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+// work is Run after its beginning.
+func (w *Watcher) work(ctx context.Context) error {
+	// All goes on until the calls have had their last word.
+	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	wg.Go(func() { w.poll.run(ctx) })
+	defer cancel()
+	wg.Go(func() {
+		defer cancel()
+		select {
+		case <-ctx.Done():
+			w.sayGoodbye()
+		case <-working.Done():
+		}
+	})
+	wg.Go(func() { w.poll.run(working) })
+	wg.Go(func() { w.runSampler(working) })
+	wg.Go(func() { w.workRules(working) })
 	if w.waiter == nil {
-		<-ctx.Done()
+		<-working.Done()
 		return nil
 	}
-	defer cancel() // before the Wait above
-	if err := w.waiter.run(ctx); err != nil && ctx.Err() == nil {
+	if err := w.waiter.run(working); err != nil && working.Err() == nil {
 		return fmt.Errorf("wait for the end of processes: %w", err)
 	}
 	return nil
 }
 
+// sayGoodbye has the calls of Watch tell that the agent stops, and waits for
+// that, but not for long.
+func (w *Watcher) sayGoodbye() {
+	close(w.leaving)
+	w.mu.Lock()
+	w.quitting = true
+	if w.calls == 0 {
+		close(w.quiet)
+	}
+	w.mu.Unlock()
+	patience := time.NewTimer(goodbyeTime)
+	defer patience.Stop()
+	select {
+	case <-w.quiet:
+	case <-patience.C:
+	}
+}
+
 // Watch watches the targets for an asker, and gives what it sees to emit, until
 // ctx is done, emit fails or a newer call for the same asker takes over.
 //
-// An asker has one session, which outlives the call: processes stay watched
-// between calls, and a death stays queued until it is acknowledged. A call
+// An asker has one session, which outlives the call and, with [Options.Dir], the
+// agent: processes stay watched between calls, and a change stays queued until
+// it is acknowledged. What ended while the agent was away is found when it
+// starts. A call
 //
 //   - gives the set of targets anew; who is not among them is watched no longer;
-//   - first emits again, in order and with their ages as of now, the deaths
-//     that are not acknowledged;
+//   - first emits again, in order and with their ages as of now, the changes
+//     that are not acknowledged, those of former runs before those of this one;
 //   - then one sighting a target, alive or missing, but none of a target whose
 //     death is queued or is of Known;
-//   - then what happens, as it happens.
+//   - then what happens, as it happens;
+//   - and at last, when Run's context ends, a sighting [dtc.StateStopped]
+//     without a number or a process.
 //
-// Numbers rise strictly within a call. A target whose Known process is not
-// there any more is dead with an unknown exit, found now. Its Lived is the time
-// from its start until now, the most that it can be; [dtc.Absent] when it
-// started in another boot. The Boot of such a sighting is KnownBoot. Who has
+// Numbers rise strictly within a call, from run to run anew. A target whose
+// Known process is not there any more is dead with an unknown exit, and so is
+// one that was watched before the agent started: Age and AgeMost are then the
+// bounds of when. Its Lived is the time from its start, the most that it can
+// be; [dtc.Absent] when that is not known. The Boot of such a sighting is that
+// of the process. Who has
 // taken over its pid is not watched: an asker that has recorded a death gives
 // that target no more, or goes on giving Known. A process that has been told
 // dead is from then on no process at all, even if its zombie still stands.
@@ -167,6 +238,8 @@ func (w *Watcher) Watch(ctx context.Context, asker string, want dtc.Watching, em
 		case <-c.wake:
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-w.leaving:
+			return w.lastWord(ctx, c, emit)
 		case <-w.stopped:
 			return errStopped()
 		}
@@ -176,17 +249,32 @@ func (w *Watcher) Watch(ctx context.Context, asker string, want dtc.Watching, em
 	}
 }
 
-// Check looks at the asker's targets with these pids (all if there are none
-// given) now, and returns alive or missing of each, without a number. One that
-// was missing and has come to be is watched from now on. Those that have ended
-// are left out: their deaths come through Watch.
+// lastWord ends a call because the agent stops.
+func (w *Watcher) lastWord(ctx context.Context, c *call, emit func(dtc.Sighting) error) error {
+	if err := w.flush(ctx, c, emit); err != nil {
+		return err
+	}
+	if err := emit(dtc.Sighting{Run: w.run, State: dtc.StateStopped, Boot: w.boot}); err != nil {
+		return err
+	}
+	return errStopped()
+}
+
+// Check looks at the asker's targets with these pids and its rules with these
+// names (at all if there are none of both given) now, and returns how they are,
+// without numbers. A target that was missing and has come to be is watched from
+// now on. Those that have ended are left out: their deaths come through Watch.
 func (w *Watcher) Check(ctx context.Context, asker string, pids []int, rules []string) ([]dtc.Sighting, error) {
 	if err := w.await(ctx); err != nil {
 		return nil, err
 	}
-	s, pids, err := w.chosen(asker, pids)
+	all := len(pids) == 0 && len(rules) == 0
+	s, targets, err := w.chosen(asker, pids)
 	if err != nil {
 		return nil, err
+	}
+	if all {
+		pids = targets
 	}
 	seen := make([]dtc.Sighting, 0, len(pids))
 	for _, pid := range pids {
@@ -197,17 +285,21 @@ func (w *Watcher) Check(ctx context.Context, asker string, pids []int, rules []s
 			seen = append(seen, sighting)
 		}
 	}
+	if len(rules) == 0 && !all {
+		return seen, nil
+	}
 	of, err := w.checkRules(ctx, s, rules)
 	return append(seen, of...), err
 }
 
-// Acknowledge drops the asker's queued deaths of a run up to a number: they are
-// recorded where nothing is lost. Another run than the present one is no error.
+// Acknowledge drops the asker's queued changes of a run up to a number, and those
+// of the runs before it: they are recorded where nothing is lost. A run of which
+// nothing is queued is no error.
 func (w *Watcher) Acknowledge(_ context.Context, asker, run string, number uint64) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s := w.sessions[asker]; s != nil && run == w.run {
-		s.acknowledge(number)
+	if s := w.sessions[asker]; s != nil {
+		w.acknowledge(s, run, number)
 	}
 	return nil
 }
@@ -215,6 +307,8 @@ func (w *Watcher) Acknowledge(_ context.Context, asker, run string, number uint6
 // await waits until Run is at work.
 func (w *Watcher) await(ctx context.Context) error {
 	select {
+	case <-w.leaving:
+		return errStopped()
 	case <-w.stopped:
 		return errStopped()
 	default:
@@ -239,8 +333,14 @@ func (w *Watcher) flush(ctx context.Context, c *call, emit func(dtc.Sighting) er
 		if e == nil || err != nil {
 			return err
 		}
+		if w.journal != nil && e.place > 0 {
+			w.journal.wait(ctx, e.place) // so that a later run knows that it was told
+		}
 		sighting := e.sighting
-		sighting.Age = max(0, proc.SinceBoot()-e.at)
+		sighting.Age = max(0, now()-e.at)
+		if e.since != 0 {
+			sighting.AgeMost = max(sighting.Age, now()-e.since)
+		}
 		if err := emit(sighting); err != nil {
 			return err
 		}

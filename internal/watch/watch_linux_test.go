@@ -26,6 +26,8 @@ import (
 // platformHelper has the modes that only this system can show.
 func platformHelper(verb, arg string) {
 	switch verb {
+	case "find":
+		findHelper(arg)
 	case "parent": // of a child, which it reaps if arg says so; the child's pid is its first line
 		c := exec.Command("sleep", "1000")
 		if err := c.Start(); err != nil {
@@ -44,6 +46,10 @@ func platformHelper(verb, arg string) {
 			panic("not on the first thread")
 		}
 		_, _, _ = unix.RawSyscall(unix.SYS_EXIT, 0, 0, 0)
+	case "agent": // watches with a journal in the folder arg, see remoteRun
+		remoteRun(arg)
+	case "ruled": // the same of a rule, see remoteRules
+		remoteRules(arg)
 	case "watch": // watches a process and prints what it saw
 		pid, _ := strconv.Atoi(arg)
 		w := New(Options{Run: "h", Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))})
@@ -322,18 +328,18 @@ func TestOfAnotherUser(t *testing.T) {
 }
 
 // herd starts n processes of one parent that reaps them.
-func herd(t *testing.T, n int) []int {
-	t.Helper()
+func herd(tb testing.TB, n int) []int {
+	tb.Helper()
 	c := exec.Command("sh", "-c", `n=$1; while [ $n -gt 0 ]; do sleep 1000 & echo $!; n=$((n-1)); done; wait`, "herd", strconv.Itoa(n))
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := c.StdoutPipe()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := c.Start(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		_ = unix.Kill(-c.Process.Pid, unix.SIGKILL)
 		_ = c.Wait()
 	})
@@ -341,12 +347,12 @@ func herd(t *testing.T, n int) []int {
 	for lines := bufio.NewScanner(out); len(list) < n && lines.Scan(); {
 		pid, err := strconv.Atoi(lines.Text())
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		list = append(list, pid)
 	}
 	if len(list) != n {
-		t.Fatalf("%d processes started of %d", len(list), n)
+		tb.Fatalf("%d processes started of %d", len(list), n)
 	}
 	return list
 }
@@ -411,9 +417,14 @@ func countDescriptors(t *testing.T) int {
 // TestLatency is the time from kill(2) to the emitted sighting. The bound is
 // far above what a quiet machine takes: what it guards against is polling.
 func TestLatency(t *testing.T) {
+	t.Run("memory", func(t *testing.T) { testLatency(t, newWatcher(t)) })
+	t.Run("journal", func(t *testing.T) { testLatency(t, startRun(t, t.TempDir(), "run1").Watcher) })
+}
+
+func testLatency(t *testing.T, w *Watcher) {
+	t.Helper()
 	const n = 200
 	list := herd(t, n)
-	w := newWatcher(t)
 	killed := make(map[int]time.Time, n)
 	var took []time.Duration
 	now := make(chan time.Time, 1)

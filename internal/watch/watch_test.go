@@ -334,11 +334,11 @@ func TestQueueIsBounded(t *testing.T) {
 	s := c.session
 	w.mu.Lock()
 	for i := range MaxQueue + 10 {
-		w.queue(s, dtc.Sighting{State: dtc.StateDead, Process: dtc.ProcessID{PID: i + 1}}, 0)
+		w.keepSighting(s, dtc.Sighting{State: dtc.StateDead, Process: dtc.ProcessID{PID: i + 1}}, 0)
 	}
 	w.mu.Unlock()
-	if s.lost != 10 || len(s.deaths) != MaxQueue {
-		t.Errorf("lost %d, kept %d", s.lost, len(s.deaths))
+	if s.lost != 10 || len(s.kept) != MaxQueue {
+		t.Errorf("lost %d, kept %d", s.lost, len(s.kept))
 	}
 	for want := uint64(11); want <= MaxQueue+10; want++ {
 		e, err := w.next(c)
@@ -349,8 +349,8 @@ func TestQueueIsBounded(t *testing.T) {
 	if err := w.Acknowledge(t.Context(), "m", "r", 15); err != nil {
 		t.Error(err)
 	}
-	if len(s.deaths) != MaxQueue-5 || s.given != MaxQueue-5 || s.lost != 0 {
-		t.Errorf("after 15 were acknowledged %d are kept, %d given, %d lost", len(s.deaths), s.given, s.lost)
+	if len(s.kept) != MaxQueue-5 || s.given != MaxQueue-5 || s.lost != 0 {
+		t.Errorf("after 15 were acknowledged %d are kept, %d given, %d lost", len(s.kept), s.given, s.lost)
 	}
 }
 

@@ -213,7 +213,7 @@ func figure(n *int64) int64 {
 func newPreview(rules []dtc.RuleMatches) *PreviewReply {
 	m := &PreviewReply{Rules: make([]*RuleMatchesMessage, len(rules))}
 	for i, r := range rules {
-		m.Rules[i] = &RuleMatchesMessage{Rule: []byte(r.Rule), Pid: int64(r.PID), Total: int64(r.Total), Problem: []byte(r.Problem)}
+		m.Rules[i] = &RuleMatchesMessage{Rule: []byte(r.Rule), Pid: int64(r.PID), Total: int64(r.Total), Problem: []byte(r.Problem), Reason: []byte(r.Reason)}
 		for _, p := range r.Matches {
 			m.Rules[i].Matches = append(m.Rules[i].Matches, &MatchMessage{
 				Process: newProcess(p.ID), User: []byte(p.User), Name: []byte(p.Name), Command: []byte(p.Command),
@@ -227,7 +227,7 @@ func (m *PreviewReply) matches() []dtc.RuleMatches {
 	rules := make([]dtc.RuleMatches, len(m.Rules))
 	for i, r := range m.Rules {
 		rules[i] = dtc.RuleMatches{
-			Rule: cut(r.Rule, maxShort), PID: int(max(r.Pid, 0)), Total: int(max(r.Total, 0)), Problem: cut(r.Problem, maxNote),
+			Rule: cut(r.Rule, maxShort), PID: int(max(r.Pid, 0)), Total: int(max(r.Total, 0)), Problem: cut(r.Problem, maxNote), Reason: cut(r.Reason, maxNote),
 		}
 		for _, p := range r.Matches {
 			rules[i].Matches = append(rules[i].Matches, dtc.Match{

@@ -15,6 +15,9 @@ import (
 	"dtc"
 )
 
+// ErrOlder is the error of a call that the agent does not know.
+var ErrOlder = errors.New("the agent there is older than this question: install a dtc-agent of this version")
+
 // failed returns err as an error with its kind. An error that has one already
 // stays as it is.
 func failed(err error) error {
@@ -160,6 +163,8 @@ func fromCall(ctx context.Context, err error) error {
 		return &dtc.Error{Kind: dtc.KindTimeout, Err: errors.New("no answer in time")}
 	case connect.CodeResourceExhausted:
 		return &dtc.Error{Kind: dtc.KindOther, Err: fmt.Errorf("a message is larger than possible: %s", clean(remote.Message()))}
+	case connect.CodeUnimplemented: // there is no such page
+		return &dtc.Error{Kind: dtc.KindInvalid, Err: ErrOlder}
 	case connect.CodeInvalidArgument: // the details are of the protobuf library, for programmers
 		return &dtc.Error{Kind: dtc.KindOther, Err: errMalformed}
 	default:

@@ -135,7 +135,8 @@ func sampleSighting() *dtc.Sighting {
 
 func sampleMatches() []dtc.RuleMatches {
 	return []dtc.RuleMatches{
-		{PID: 4, Problem: "there is no such process"},
+		{PID: 4, Reason: "there is no such process"},
+		{Rule: "a", Problem: "it does not say"},
 		{Rule: "web", Total: 9, Matches: []dtc.Match{{ID: dtc.ProcessID{PID: 9, Start: 3}, User: "root", Name: "n", Command: "n \xff"}}},
 	}
 }

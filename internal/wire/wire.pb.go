@@ -3232,6 +3232,7 @@ type RuleMatchesMessage struct {
 	Matches       []*MatchMessage        `protobuf:"bytes,3,rep,name=matches,proto3" json:"matches,omitempty"`
 	Total         int64                  `protobuf:"zigzag64,4,opt,name=total,proto3" json:"total,omitempty"`
 	Problem       []byte                 `protobuf:"bytes,5,opt,name=problem,proto3" json:"problem,omitempty"`
+	Reason        []byte                 `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3297,6 +3298,13 @@ func (x *RuleMatchesMessage) GetTotal() int64 {
 func (x *RuleMatchesMessage) GetProblem() []byte {
 	if x != nil {
 		return x.Problem
+	}
+	return nil
+}
+
+func (x *RuleMatchesMessage) GetReason() []byte {
+	if x != nil {
+		return x.Reason
 	}
 	return nil
 }
@@ -3879,13 +3887,14 @@ const file_wire_proto_rawDesc = "" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\"\x12\n" +
 	"\x10AcknowledgeReply\"@\n" +
 	"\fPreviewReply\x120\n" +
-	"\x05rules\x18\x01 \x03(\v2\x1a.dtc.v1.RuleMatchesMessageR\x05rules\"\x9a\x01\n" +
+	"\x05rules\x18\x01 \x03(\v2\x1a.dtc.v1.RuleMatchesMessageR\x05rules\"\xb2\x01\n" +
 	"\x12RuleMatchesMessage\x12\x12\n" +
 	"\x04rule\x18\x01 \x01(\fR\x04rule\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x12R\x03pid\x12.\n" +
 	"\amatches\x18\x03 \x03(\v2\x14.dtc.v1.MatchMessageR\amatches\x12\x14\n" +
 	"\x05total\x18\x04 \x01(\x12R\x05total\x12\x18\n" +
-	"\aproblem\x18\x05 \x01(\fR\aproblem\"\x82\x01\n" +
+	"\aproblem\x18\x05 \x01(\fR\aproblem\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\fR\x06reason\"\x82\x01\n" +
 	"\fMatchMessage\x120\n" +
 	"\aprocess\x18\x01 \x01(\v2\x16.dtc.v1.ProcessMessageR\aprocess\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\fR\x04user\x12\x12\n" +

@@ -1,4 +1,4 @@
-package status
+package proc
 
 import (
 	"bytes"
@@ -6,12 +6,12 @@ import (
 	"unicode/utf8"
 )
 
-// appendArguments appends a command line, as the kernel gives it, as ps shows
+// AppendArguments appends a command line, as the kernel gives it, as ps shows
 // it in a UTF-8 locale: a space for the NUL after each argument and for each
 // newline, and other characters for what is not printable. A last space of a
 // command line without a NUL at its end, as programs leave that write their own
 // title, is cut.
-func appendArguments(b, cmdline []byte) []byte {
+func AppendArguments(b, cmdline []byte) []byte {
 	args := bytes.TrimRight(cmdline, "\x00")
 	if n := len(args); n == len(cmdline) && n > 0 && (args[n-1] == ' ' || args[n-1] == '\n') {
 		args = args[:n-1]
@@ -21,17 +21,17 @@ func appendArguments(b, cmdline []byte) []byte {
 			args[i] = ' '
 		}
 	}
-	return appendPrintable(b, args)
+	return AppendPrintable(b, args)
 }
 
-// appendPrintable appends s with a question mark for every character that is
+// AppendPrintable appends s with a question mark for every character that is
 // not printable in the sense of the C library (control characters, line and
 // paragraph separators, and what Unicode has not assigned; characters that turn
 // the direction of text are printable) and for every byte that is part of no
 // character. Like ps (4.0.2) it gives up at the first byte that cannot begin a
 // character: from there on all but ASCII becomes question marks, and control
 // characters become dots.
-func appendPrintable(b, s []byte) []byte {
+func AppendPrintable(b, s []byte) []byte {
 	text, rest := s[:validLen(s)], s[validLen(s):]
 	for len(text) > 0 {
 		if c := text[0]; c < utf8.RuneSelf {

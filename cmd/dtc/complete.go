@@ -1,0 +1,63 @@
+package main
+
+import (
+	"slices"
+
+	"dtc"
+
+	"github.com/spf13/cobra"
+)
+
+// What the shell can complete of flags and arguments.
+
+// completeFlags adds what the shell completes of the values of c's flags.
+func completeFlags(c *cobra.Command, flags map[string]cobra.CompletionFunc) {
+	for name, complete := range flags {
+		if err := c.RegisterFlagCompletionFunc(name, complete); err != nil {
+			panic(err) // the flag is not there: a mistake in this program
+		}
+	}
+}
+
+// completeWords completes one of some words, and no files.
+func completeWords(words ...string) cobra.CompletionFunc {
+	return func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return words, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// completeHosts completes a name or group of a host.
+func (a *app) completeHosts(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return a.hostNames()
+}
+
+// completeRules completes the name of a monitor_process.
+func (a *app) completeRules(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	cfg, err := a.loadConfig()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	return ruleNames(cfg.Hosts), cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeReceivers completes the name of a notify.
+func (a *app) completeReceivers(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	cfg, err := a.loadConfig()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return receiverNames(cfg.Receivers), cobra.ShellCompDirectiveNoFileComp
+}
+
+// stateNames returns the words of all states.
+func stateNames() []string {
+	var names []string
+	for _, s := range dtc.States() {
+		names = append(names, string(s))
+	}
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,191 @@
+package monitor
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"dtc"
+	"dtc/internal/config"
+)
+
+// saw writes a sighting to the process log, unless it says nothing new.
+func (w *hostWatch) saw(ctx context.Context, s dtc.Sighting, how check) error {
+	w.writing.Lock()
+	defer w.writing.Unlock()
+	if s.State == dtc.StateStopped {
+		return w.stopped(how)
+	}
+	e, at, ok := w.judge(&s, how)
+	if !ok {
+		return nil
+	}
+	if err := w.pace.wait(ctx, &e); err != nil {
+		return err
+	}
+	e.Time = time.Now()
+	setEnd(&e, &s)
+	if err := w.m.record(config.FolderName(at.Addr()), e); err != nil {
+		return err
+	}
+	w.took(&s, e.Time)
+	return nil
+}
+
+// judge returns what a sighting tells and the address of its host, if that is
+// something new and something that the agent was asked for.
+func (w *hostWatch) judge(s *dtc.Sighting, how check) (e dtc.Event, at netip.AddrPort, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	e = dtc.Event{
+		Host: w.host.Name, Address: w.host.Address.String(), Kind: dtc.EventProcess,
+		State: s.State, PID: s.Process.PID, Name: s.Name, Rule: s.Rule, Reason: s.Reason,
+	}
+	if s.Number != 0 && !how.routine {
+		e.ID = sightingID(*s)
+	}
+	switch {
+	case !wellFormed(s, how):
+		w.wonder(s)
+	case how.again(s):
+	case s.Rule == "":
+		ok = w.judgeTarget(&e, s, how)
+	default:
+		ok = w.judgeRule(&e, s, how)
+	}
+	return e, w.host.Address, ok
+}
+
+// wellFormed says whether a sighting is one that an agent can make.
+func wellFormed(s *dtc.Sighting, how check) bool {
+	switch s.State {
+	case dtc.StateAlive:
+		return s.Process.PID > 0
+	case dtc.StateDead:
+		return s.Process.PID > 0 && s.Number > 0 && !how.routine
+	case dtc.StateReplaced:
+		return s.Process.PID > 0 && s.Number > 0 && !how.routine && s.Rule == "" && s.NewPID > 0
+	case dtc.StateRestarted:
+		return s.Process.PID > 0 && s.Number > 0 && !how.routine && s.Rule != "" && s.NewPID > 0
+	case dtc.StateMissing:
+		return (s.Process.PID == 0) == (s.Rule != "")
+	case dtc.StateCount, dtc.StateNormal:
+		return s.Process.PID == 0 && s.Rule != ""
+	default:
+		return false
+	}
+}
+
+// again says whether a routine check has said that already.
+func (c check) again(s *dtc.Sighting) bool {
+	if !c.routine {
+		return false
+	}
+	of := subject{s.Rule, s.Process.PID}
+	before := c.answered[of]
+	c.answered[of] = true
+	return before
+}
+
+// wonder logs once that an agent tells what it was not asked. w.mu is held.
+func (w *hostWatch) wonder(s *dtc.Sighting) {
+	if !w.strange {
+		w.strange = true
+		w.m.log.Warn("an agent tells what it was not asked; that is left out, this time and later",
+			"host", w.host.Name, "state", string(s.State), "pid", s.Process.PID, "process", s.Rule)
+	}
+}
+
+// judgeTarget is judge for a watched pid. w.mu is held.
+func (w *hostWatch) judgeTarget(e *dtc.Event, s *dtc.Sighting, how check) bool {
+	t := w.targetOf(s)
+	if t == nil {
+		w.wonder(s)
+		return false
+	}
+	if !t.news(s, how) {
+		return false
+	}
+	if e.Name == "" {
+		e.Name = t.name
+	}
+	e.DiedAfter = t.seen
+	return true
+}
+
+// judgeRule is judge for a rule and its processes. w.mu is held.
+func (w *hostWatch) judgeRule(e *dtc.Event, s *dtc.Sighting, how check) bool {
+	spec, configured := w.specOf(s.Rule)
+	if !configured {
+		w.wonder(s)
+		return false
+	}
+	r := w.rules[s.Rule]
+	switch {
+	case r == nil && (s.State == dtc.StateDead || s.State == dtc.StateRestarted):
+		r = newRuleWatch("") // what ended before it went is told all the same
+	case r == nil:
+		return false
+	}
+	if !r.news(s, how) {
+		return false
+	}
+	if p := r.members[s.Process.PID]; p != nil {
+		e.DiedAfter = p.seen
+		if e.Name == "" {
+			e.Name = p.name
+		}
+	}
+	if s.Process.PID == 0 {
+		e.Name, e.Count, e.Min, e.Max = "", s.Count, max(spec.Min, 1), spec.Max
+	}
+	return true
+}
+
+// noBound is beyond what an agent says where it knows no bound.
+const noBound = 10 * 365 * 24 * time.Hour
+
+// setEnd fills in how a process ended and who came after it, with DiedAfter
+// set to when it is known to have lived. Ages become times on this clock.
+func setEnd(e *dtc.Event, s *dtc.Sighting) {
+	lived := e.DiedAfter
+	e.DiedAfter = time.Time{}
+	if s.State == dtc.StateRestarted || s.State == dtc.StateReplaced {
+		e.NewPID, e.Gap = s.NewPID, s.Gap
+	}
+	if s.State != dtc.StateDead && s.State != dtc.StateRestarted {
+		return
+	}
+	e.Exit, e.Lived, e.PostMortem = &s.Exit, s.Lived, s.PostMortem
+	switch {
+	case s.AgeMost > 0:
+		e.DiedBefore = e.Time.Add(-s.Age)
+		if s.AgeMost < noBound {
+			e.DiedAfter = e.Time.Add(-max(s.AgeMost, s.Age))
+		}
+		if lived.After(e.DiedAfter) && lived.Before(e.DiedBefore) {
+			e.DiedAfter = lived
+		}
+	case s.Age > time.Second:
+		e.DiedAt = e.Time.Add(-s.Age)
+	}
+}
+
+// took notes that a sighting has been told, for this run of the monitor and
+// for the next.
+func (w *hostWatch) took(s *dtc.Sighting, told time.Time) {
+	at := told.Add(-s.Age)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if s.Rule != "" {
+		if r := w.rules[s.Rule]; r != nil {
+			w.rememberRule(r, s, at)
+			r.took(s, at, w.room())
+		}
+		return
+	}
+	if t := w.targets[s.Process.PID]; t != nil {
+		w.rememberProcess(t, s, at)
+		t.took(s, at)
+	}
+}

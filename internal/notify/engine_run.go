@@ -1,0 +1,222 @@
+package notify
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"dtc"
+	"dtc/internal/atomicfile"
+)
+
+// Run makes notices and delivers them until ctx is done. What is being sent then
+// has a moment more.
+func (n *Notifier) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	started := map[*courier]bool{}
+	for ctx.Err() == nil {
+		next := n.round()
+		next = earlier(next, n.report())
+		for _, c := range n.all() {
+			if !started[c] {
+				started[c] = true
+				wg.Go(func() { c.run(ctx, n) })
+			}
+		}
+		n.sleep(ctx, next)
+	}
+	wg.Wait()
+	return n.end()
+}
+
+// all returns the couriers.
+func (n *Notifier) all() []*courier {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Collect(maps.Values(n.couriers))
+}
+
+// sleep waits until there is something to do: at a time, unless it is zero, or
+// when it is told so.
+func (n *Notifier) sleep(ctx context.Context, next time.Time) {
+	left := time.Hour
+	if !next.IsZero() {
+		left = min(left, next.Sub(n.now()))
+	}
+	timer := time.NewTimer(max(left, coalesce))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return
+	case <-timer.C:
+		return
+	case <-n.wake:
+	}
+	timer.Reset(coalesce) // more of a burst
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// round takes what was told and makes the notices that are due. It returns when
+// it is to be called again.
+func (n *Notifier) round() time.Time {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	now := n.now()
+	n.drain(now)
+	if due := n.core.due(now); len(due) > 0 {
+		n.save(now) // with all that they tell still waiting
+		for _, name := range slices.Sorted(maps.Keys(due)) {
+			n.commit(name, due[name])
+		}
+		n.saveAt = earlier(n.saveAt, now.Add(saveSoon))
+	}
+	if !n.saveAt.IsZero() && !now.Before(n.saveAt) {
+		n.save(now)
+	}
+	return earlier(n.core.next(now), n.saveAt)
+}
+
+// commit puts notices into their receiver's queue. n.mu is held.
+func (n *Notifier) commit(name string, records []*record) {
+	c := n.couriers[name]
+	for _, r := range records {
+		c.queue.append(r)
+		n.core.made(name, r)
+		n.log.Info("notice", "receiver", name, "kind", string(r.Kind), "title", r.Title, "events", len(r.Events))
+	}
+	if over := c.queue.excess(); len(over) > 0 {
+		n.abandon(c, over, errTooMany)
+	}
+	c.rouse()
+}
+
+// save writes what is remembered. A failure is told once, and it is tried again.
+// n.mu is held.
+func (n *Notifier) save(now time.Time) {
+	err := n.write()
+	switch {
+	case err != nil && n.unsaved == nil:
+		n.log.Error("what was told cannot be kept: after a crash it may be told again", "error", err)
+	case err == nil && n.unsaved != nil:
+		n.log.Info("what was told is kept again")
+	}
+	n.unsaved = err
+	n.saveAt = time.Time{}
+	for _, c := range n.couriers {
+		c.queue.retry()
+		if m := n.core.machines[c.name]; m != nil && err == nil {
+			c.queue.settle(m.state.Seq)
+		}
+		if err != nil || c.queue.failed() {
+			n.saveAt = now.Add(saveRetry)
+		}
+	}
+	if err != nil {
+		n.saveAt = now.Add(saveRetry)
+	}
+}
+
+func (n *Notifier) write() error {
+	before := n.taken.at.Number
+	at, err := n.taken.save()
+	if err != nil {
+		return err
+	}
+	m := memory{Until: n.latest.Add(-replayed), Taken: at, Owed: n.owed, Core: n.core.state()}
+	data, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("keep what was told: %w", err)
+	}
+	if err := atomicfile.Write(filepath.Join(n.opts.Dir, stateFile), data, stateMode); err != nil {
+		return err
+	}
+	if at.Number != before {
+		n.taken.tidy()
+	}
+	return nil
+}
+
+// end writes what is remembered for the last time.
+func (n *Notifier) end() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	now := n.now()
+	n.drain(now)
+	n.save(now)
+	for _, c := range n.couriers {
+		if err := c.queue.release(); err != nil {
+			n.log.Error("close a queue of notices", "receiver", c.name, "error", err)
+		}
+	}
+	return n.unsaved
+}
+
+// maxOwed is how many given-up notices may wait to be reported.
+const maxOwed = 1000
+
+// abandon gives notices up that stand in a queue, and owes an event for them,
+// unless they tell of nothing but given-up notices. n.mu is held.
+func (n *Notifier) abandon(c *courier, slots []slot, why error) {
+	now := n.now()
+	title, id := "", ""
+	for i := range slots {
+		if slots[i].own {
+			continue
+		}
+		title, id = "a notice that cannot be read", fmt.Sprintf("%s-%d", queueFolder(c.name), slots[i].seq)
+		if r := c.queue.read(&slots[i]); r != nil {
+			title, id = r.Title, r.ID
+		}
+		break
+	}
+	n.log.Error("notices given up", "receiver", c.name, "notices", len(slots), "first", title, "error", why)
+	if id != "" && len(n.owed) < maxOwed {
+		reason := fmt.Sprintf("%s was not told %q: %s", c.name, title, why)
+		if len(slots) > 1 {
+			reason = fmt.Sprintf("%s, nor %d more", reason, len(slots)-1)
+		}
+		e := dtc.Event{ID: "undelivered-" + id, Time: now, Kind: dtc.EventNotify, State: dtc.StateUndelivered, Reason: reason}
+		n.owed = append(n.owed, storedEvent(e))
+		n.save(now) // before the queue forgets
+	}
+	c.queue.finish(slots...)
+	c.gaveUp(len(slots), why)
+	n.touch(now)
+}
+
+// report hands on what is owed. It returns when it is to be called again, if
+// nothing happens before; the zero time if it need not be.
+func (n *Notifier) report() time.Time {
+	n.mu.Lock()
+	owed := slices.Clone(n.owed)
+	n.mu.Unlock()
+	for i := range owed {
+		e := owed[i].event()
+		if n.opts.Report != nil {
+			if err := n.opts.Report(*e); err != nil {
+				n.log.Error("report a notice that was given up", "error", err)
+				return n.now().Add(saveRetry)
+			}
+		}
+		n.mu.Lock()
+		n.owed = slices.DeleteFunc(n.owed, func(o storedEvent) bool { return o.ID == e.ID })
+		n.touch(n.now())
+		n.mu.Unlock()
+	}
+	return time.Time{}
+}
+
+// refresh returns notices of all that is wrong and that a receiver knows of.
+func (n *Notifier) refresh(receiver string) []*record {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.core.refresh(receiver, n.now())
+}

@@ -1,0 +1,302 @@
+package notify
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"dtc"
+)
+
+// How long the fall of hosts, and their return, is waited with: until there was
+// none for hostQuiet, but at most hostMost. The links of a fleet whose switch is
+// gone fail one after the other.
+const (
+	hostQuiet = 5 * time.Second
+	hostMost  = 30 * time.Second
+)
+
+const (
+	// oneMoment is how far apart the end of a process and what its rule says of it
+	// may be, to be one.
+	oneMoment = 10 * time.Second
+
+	// maxPending is how many events wait at most to be told together.
+	maxPending = 5000
+)
+
+// machine decides what one receiver is told, and when. It knows no clock, no
+// disk and no lock: it is given every event with the time, and asked from time
+// to time what is due. What it returns then it takes for told only when [made]
+// is called.
+type machine struct {
+	receiver Receiver // with its defaults
+	filter   *filter
+	state    machineState
+	keyed    map[string]*entry // of state.Pending, those of a problem, by its key
+
+	// skip are events that stand in a notice which was made after the state was
+	// kept last: they may be told again.
+	skip map[eventID]bool
+}
+
+// machineState is what a machine remembers.
+type machineState struct {
+	Seq     uint64               `json:"seq"` // of the last notice made
+	Pending []*entry             `json:"pending,omitempty"`
+	Told    map[string]told      `json:"told,omitempty"` // problems, by key
+	Ends    map[string]time.Time `json:"ends,omitempty"` // when an end was told, by key of its rule; of the last moments
+}
+
+// told is a problem that the receiver knows of.
+type told struct {
+	At    time.Time `json:"at"`    // when it was told last
+	Since time.Time `json:"since"` // since when it is wrong
+}
+
+// entry is an event that the receiver is to be told of.
+type entry struct {
+	Event    storedEvent `json:"event"`
+	At       time.Time   `json:"at"`                 // when it was taken
+	Key      string      `json:"key,omitempty"`      // of the problem that it opens or closes; "": of none
+	Recovery bool        `json:"recovery,omitempty"` // it says that something is well
+	Since    time.Time   `json:"since,omitzero"`     // of the problem that it closes
+	Was      dtc.State   `json:"was,omitempty"`      // of the problem that it closes
+	Back     bool        `json:"back,omitempty"`     // an end of a rule that is well again by now
+}
+
+// world is what all machines share.
+type world struct {
+	board *board
+	mutes []mute
+}
+
+// muted says whether nobody is told of an event now.
+func (w *world) muted(e *dtc.Event, now time.Time) bool {
+	return slices.ContainsFunc(w.mutes, func(m mute) bool { return !m.end(now).IsZero() && m.covers(e) })
+}
+
+// mutedUntil returns when the next of the times ends in which some events are
+// not told, the zero time if there is none now.
+func (w *world) mutedUntil(now time.Time) time.Time {
+	var first time.Time
+	for _, m := range w.mutes {
+		first = earlier(first, m.end(now))
+	}
+	return first
+}
+
+// earlier returns the earlier of two times, of which a zero one is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func newMachine(r Receiver, on *roster, state machineState) *machine {
+	m := &machine{state: state, keyed: map[string]*entry{}, skip: map[eventID]bool{}}
+	if m.state.Told == nil {
+		m.state.Told = map[string]told{}
+	}
+	if m.state.Ends == nil {
+		m.state.Ends = map[string]time.Time{}
+	}
+	for _, e := range m.state.Pending {
+		if e.Key != "" {
+			m.keyed[e.Key] = e
+		}
+	}
+	m.configure(r, on)
+	return m
+}
+
+// configure takes up what the configuration says now.
+func (m *machine) configure(r Receiver, on *roster) {
+	if r.Wait <= 0 {
+		r.Wait = DefaultWait
+	}
+	if r.GiveUp <= 0 {
+		r.GiveUp = DefaultGiveUp
+	}
+	m.receiver, m.filter = r, newFilter(r.For, on)
+}
+
+// happening is an event, and what it changes.
+type happening struct {
+	event   *dtc.Event
+	key     string
+	turn    turn
+	problem *problem
+	now     time.Time
+}
+
+// observe takes up what has happened.
+func (m *machine) observe(w *world, h happening) {
+	switch h.turn {
+	case opened, altered:
+		m.worse(h)
+	case closed:
+		m.better(h)
+	case passing:
+		if m.filter.wants(h.event) && !w.muted(h.event, h.now) {
+			m.add(&entry{Event: storedEvent(*h.event), At: h.now, Recovery: !isWrong(h.event.State) && closes(h.event)})
+		}
+	case repeated:
+	}
+}
+
+func closes(e *dtc.Event) bool {
+	_, _, closes := Key(e)
+	return closes
+}
+
+// worse takes up a problem that is new, or another than it was.
+func (m *machine) worse(h happening) {
+	p, waiting := h.problem, m.keyed[h.key]
+	before, known := m.state.Told[h.key]
+	if waiting != nil && waiting.Recovery { // that it was well for a moment need not be told
+		m.drop(waiting)
+		return
+	}
+	e := p.told(m.filter)
+	switch {
+	case waiting != nil:
+		if e != nil {
+			waiting.Event = *e
+		}
+	case m.endTold(h.key, h.now):
+		if !known {
+			before.Since = p.Since
+		}
+		m.state.Told[h.key] = told{At: h.now, Since: before.Since}
+	case known && (e != &p.Event || p.Event.Kind != dtc.EventProcess): // he knows enough
+	case e != nil:
+		m.add(&entry{Event: *e, At: h.now, Key: h.key})
+	}
+}
+
+// endTold says whether the receiver was told a moment ago of the end of a
+// process that belongs to a rule.
+func (m *machine) endTold(key string, now time.Time) bool {
+	at, ok := m.state.Ends[key]
+	return ok && now.Sub(at) < oneMoment
+}
+
+// better takes up that a problem is over.
+func (m *machine) better(h happening) {
+	for _, e := range m.state.Pending {
+		if key, opens, _ := Key(e.Event.event()); opens && e.Key == "" && key == h.key {
+			e.Back = true
+		}
+	}
+	waiting := m.keyed[h.key]
+	if waiting != nil {
+		m.drop(waiting)
+	}
+	if before, ok := m.state.Told[h.key]; ok {
+		m.add(&entry{
+			Event: storedEvent(*h.event), At: h.now, Key: h.key,
+			Recovery: true, Since: before.Since, Was: h.problem.Event.State,
+		})
+		return
+	}
+	if m.filter.names(h.event.State) && m.filter.covers(h.event) {
+		m.add(&entry{Event: storedEvent(*h.event), At: h.now, Recovery: true})
+	}
+}
+
+// add has an event wait.
+func (m *machine) add(e *entry) {
+	if m.skip[idOf(e.Event.event())] {
+		return
+	}
+	m.state.Pending = append(m.state.Pending, e)
+	if e.Key != "" {
+		m.keyed[e.Key] = e
+	}
+}
+
+// drop has an event wait no more.
+func (m *machine) drop(e *entry) {
+	delete(m.keyed, e.Key)
+	m.state.Pending = slices.DeleteFunc(m.state.Pending, func(other *entry) bool { return other == e })
+}
+
+// review looks at everything that is wrong: what the receiver has not been told
+// of, though he is to be, waits from now on, and what he was told of and is not
+// known to be wrong any more is forgotten.
+func (m *machine) review(w *world, now time.Time) {
+	maps.DeleteFunc(m.state.Told, func(key string, _ told) bool {
+		waiting := m.keyed[key]
+		return w.board.problems[key] == nil && (waiting == nil || !waiting.Recovery)
+	})
+	for _, e := range slices.Clone(m.state.Pending) {
+		if e.Key != "" && !e.Recovery && w.board.problems[e.Key] == nil {
+			m.drop(e)
+		}
+	}
+	for _, key := range sortedProblems(w.board.problems) {
+		if _, known := m.state.Told[key]; known || m.keyed[key] != nil {
+			continue
+		}
+		p := w.board.problems[key]
+		if e := p.told(m.filter); e != nil && !w.muted(e.event(), now) {
+			m.add(&entry{Event: *e, At: now, Key: key})
+		}
+	}
+}
+
+// sortedProblems returns the keys of problems in the order in which they began.
+func sortedProblems(problems map[string]*problem) []string {
+	return slices.SortedFunc(maps.Keys(problems), func(a, b string) int {
+		if c := problems[a].Since.Compare(problems[b].Since); c != 0 {
+			return c
+		}
+		return strings.Compare(a, b)
+	})
+}
+
+// eventID is what tells an event from all others: the id is the word of who
+// sent it, and holds for its address only.
+type eventID struct{ Address, ID string }
+
+func idOf(e *dtc.Event) eventID { return eventID{e.Address, e.ID} }
+
+// made notes that a notice stands in the receiver's queue.
+func (m *machine) made(r *record) {
+	m.state.Seq = max(m.state.Seq, r.Seq)
+	gone := map[eventID]bool{}
+	for i := range r.Events {
+		if r.Kind != Reminder {
+			gone[idOf(r.Events[i].event())] = true
+		}
+	}
+	m.state.Pending = slices.DeleteFunc(m.state.Pending, func(e *entry) bool {
+		if gone[idOf(e.Event.event())] {
+			if m.keyed[e.Key] == e {
+				delete(m.keyed, e.Key)
+			}
+			return true
+		}
+		return false
+	})
+	at := r.Time
+	for _, p := range r.Told {
+		m.state.Told[p.Key] = told{At: at, Since: p.Since}
+	}
+	for _, key := range r.Again {
+		if t, ok := m.state.Told[key]; ok {
+			t.At = at
+			m.state.Told[key] = t
+		}
+	}
+	for _, key := range r.Closed {
+		delete(m.state.Told, key)
+	}
+	maps.DeleteFunc(m.state.Ends, func(_ string, then time.Time) bool { return at.Sub(then) >= oneMoment })
+	for _, key := range r.Ends {
+		m.state.Ends[key] = at
+	}
+}

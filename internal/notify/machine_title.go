@@ -1,0 +1,302 @@
+package notify
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"dtc"
+	"dtc/internal/render"
+)
+
+// titleHosts is how many hosts a title names at most.
+const titleHosts = 3
+
+// numbered gives a title to the notices that tell one thing together.
+func numbered(records []*record, title string) {
+	for i, r := range records {
+		r.Title = title
+		if len(records) > 1 {
+			r.Title = fmt.Sprintf("%s (%d of %d)", title, i+1, len(records))
+		}
+	}
+}
+
+// problemTitle says in a line what is wrong.
+func problemTitle(b *board, entries []*entry) string {
+	if len(entries) == 0 {
+		return ""
+	}
+	var hosts, ends, rest []*entry
+	ended := map[string]bool{} // keys of rules of which an end is told
+	for _, e := range entries {
+		switch {
+		case ofHost(&e.Event):
+			hosts = append(hosts, e)
+		case e.Event.State == dtc.StateDead || e.Event.State == dtc.StateRestarted:
+			ends = append(ends, e)
+			key, _, _ := Key(e.Event.event())
+			ended[key] = true
+		default:
+			rest = append(rest, e)
+		}
+	}
+	// What a rule says after the end of its process is not counted again.
+	others := slices.DeleteFunc(slices.Clone(rest), func(e *entry) bool { return ended[e.Key] })
+	switch {
+	case len(hosts) > 0:
+		return strings.Join(append(hostsTitles(b, hosts), foldedTitle(hosts, ends, others)...), "; ")
+	case len(ends) == 1 && len(others) == 0:
+		return endTitle(ends[0], rest)
+	case len(ends) == 0 && len(others) == 1:
+		return singleTitle(others[0])
+	default:
+		return countsTitle(append(ends, others...))
+	}
+}
+
+// hostsTitles says which hosts fell, and how.
+func hostsTitles(b *board, entries []*entry) []string {
+	var lost, stopped, rebooted []*entry
+	for _, e := range entries {
+		switch e.Event.State {
+		case dtc.StateStopped:
+			stopped = append(stopped, e)
+		case dtc.StateRebooted:
+			rebooted = append(rebooted, e)
+		default:
+			lost = append(lost, e)
+		}
+	}
+	var titles []string
+	switch {
+	case len(lost) > 0 && b.allDown():
+		titles = append(titles, fmt.Sprintf("all %d hosts unreachable: the monitor's own network seems to be gone", len(b.roster.hosts)))
+	case len(lost) == 1:
+		titles = append(titles, withReason(hostOf(lost[0])+" unreachable", lost[0].Event.Reason))
+	case len(lost) > 1:
+		titles = append(titles, manyHosts(lost, "unreachable"))
+	}
+	switch {
+	case len(stopped) == 1:
+		titles = append(titles, hostOf(stopped[0])+": its agent was stopped on purpose")
+	case len(stopped) > 1:
+		titles = append(titles, fmt.Sprintf("the agents of %d hosts were stopped on purpose: %s", len(stopped), hostList(stopped)))
+	}
+	switch names := hostNames(rebooted); {
+	case len(names) == 1:
+		titles = append(titles, names[0]+" rebooted")
+	case len(names) > 1:
+		titles = append(titles, manyHosts(rebooted, "rebooted"))
+	}
+	return titles
+}
+
+func manyHosts(entries []*entry, what string) string {
+	return fmt.Sprintf("%d hosts %s: %s", len(hostNames(entries)), what, hostList(entries))
+}
+
+// foldedTitle says what ended with the hosts that fell.
+func foldedTitle(hosts, ends, others []*entry) []string {
+	them := "it"
+	if len(hostNames(hosts)) > 1 {
+		them = "them"
+	}
+	var titles []string
+	switch {
+	case len(ends) == 1:
+		titles = append(titles, "1 watched process ended with "+them)
+	case len(ends) > 1:
+		titles = append(titles, fmt.Sprintf("%d watched processes ended with %s", len(ends), them))
+	}
+	if len(others) > 0 {
+		titles = append(titles, countsTitle(others))
+	}
+	return titles
+}
+
+// endTitle says that one process ended, and what its rule says of that.
+func endTitle(end *entry, rest []*entry) string {
+	title := singleTitle(end)
+	for _, e := range rest {
+		switch e.Event.State {
+		case dtc.StateMissing:
+			title += "; none is left"
+		case dtc.StateCount:
+			title += fmt.Sprintf("; %d left, wanted %d", e.Event.Count, e.Event.Min)
+		default:
+		}
+	}
+	if end.Back {
+		title += "; well again since"
+	}
+	return title
+}
+
+// singleTitle says what one event is.
+func singleTitle(e *entry) string {
+	what := render.EventWhat(e.Event.event())
+	if host := hostOf(e); host != "" {
+		return host + ": " + what
+	}
+	return what
+}
+
+// countsTitle counts events of several kinds.
+func countsTitle(entries []*entry) string {
+	if len(entries) == 1 {
+		return singleTitle(entries[0])
+	}
+	var states []dtc.State
+	count := map[dtc.State]int{}
+	for _, e := range entries {
+		if count[e.Event.State]++; count[e.Event.State] == 1 {
+			states = append(states, e.Event.State)
+		}
+	}
+	titles := make([]string, len(states))
+	for i, s := range states {
+		titles[i] = stateCount(s, count[s])
+	}
+	title := strings.Join(titles, ", ")
+	if list := hostList(entries); list != "" {
+		title += " on " + list
+	}
+	return title
+}
+
+// stateCount says how many events there are of a state.
+func stateCount(s dtc.State, n int) string {
+	one, many := string(s), string(s)
+	switch s {
+	case dtc.StateDead:
+		one, many = "process ended", "processes ended"
+	case dtc.StateRestarted:
+		one, many = "process restarted", "processes restarted"
+	case dtc.StateMissing:
+		one, many = "process missing", "processes missing"
+	case dtc.StateCount:
+		one, many = "wrong number of processes", "wrong numbers of processes"
+	case dtc.StateGap:
+		one, many = "gap in a log", "gaps in logs"
+	case dtc.StatePaused:
+		one, many = "log paused", "logs paused"
+	case dtc.StateCorrupt:
+		one, many = "corrupt copy of a log", "corrupt copies of logs"
+	case dtc.StateRefused:
+		one, many = "agent refused", "agents refused"
+	case dtc.StateUndelivered:
+		one, many = "notice undelivered", "notices undelivered"
+	default:
+	}
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// recoveryTitle says in a line what is well again.
+func recoveryTitle(entries []*entry, now time.Time) string {
+	var hosts, rest []*entry
+	for _, e := range entries {
+		if ofHost(&e.Event) {
+			hosts = append(hosts, e)
+		} else {
+			rest = append(rest, e)
+		}
+	}
+	var titles []string
+	switch {
+	case len(hosts) == 1:
+		titles = append(titles, hostOf(hosts[0])+" reachable again"+after(" after ", hosts[0], now))
+	case len(hosts) > 1:
+		titles = append(titles, manyHosts(hosts, "reachable again"))
+	}
+	switch {
+	case len(rest) == 1:
+		titles = append(titles, singleTitle(rest[0])+after(", after ", rest[0], now))
+	case len(rest) > 1:
+		titles = append(titles, fmt.Sprintf("%d problems over on %s", len(rest), hostList(rest)))
+	}
+	return strings.Join(titles, "; ")
+}
+
+// after says for how long it was wrong.
+func after(word string, e *entry, now time.Time) string {
+	until := e.Event.Time
+	if until.IsZero() || until.After(now) {
+		until = now
+	}
+	if e.Since.IsZero() || until.Before(e.Since) {
+		return ""
+	}
+	return word + dtc.FormatLived(until.Sub(e.Since))
+}
+
+// reminderTitle says in a line what is still wrong.
+func reminderTitle(entries []*entry, now time.Time) string {
+	if len(entries) == 0 {
+		return ""
+	}
+	if len(entries) == 1 {
+		return "still wrong for " + dtc.FormatLived(now.Sub(entries[0].Since)) + ": " + singleTitle(entries[0])
+	}
+	var hosts, rest []*entry
+	for _, e := range entries {
+		if ofHost(&e.Event) {
+			hosts = append(hosts, e)
+		} else {
+			rest = append(rest, e)
+		}
+	}
+	var titles []string
+	switch {
+	case len(hosts) == 1:
+		titles = append(titles, singleTitle(hosts[0]))
+	case len(hosts) > 1:
+		titles = append(titles, manyHosts(hosts, "unreachable"))
+	}
+	if len(rest) > 0 {
+		titles = append(titles, countsTitle(rest))
+	}
+	return "still wrong: " + strings.Join(titles, "; ")
+}
+
+func hostOf(e *entry) string {
+	if e.Event.Host != "" {
+		return e.Event.Host
+	}
+	return e.Event.Address
+}
+
+// hostNames returns the hosts of events, each once, in their order.
+func hostNames(entries []*entry) []string {
+	var names []string
+	seen := map[string]bool{"": true}
+	for _, e := range entries {
+		if name := hostOf(e); !seen[name] {
+			seen[name] = true
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func hostList(entries []*entry) string {
+	names := hostNames(entries)
+	if more := len(names) - titleHosts; more > 0 {
+		return strings.Join(names[:titleHosts], ", ") + fmt.Sprintf(" and %d more", more)
+	}
+	return strings.Join(names, ", ")
+}
+
+// reasonTitle is how many characters of a reason a title has.
+const reasonTitle = 100
+
+func withReason(what, reason string) string {
+	if reason == "" {
+		return what
+	}
+	return what + ": " + cut(reason, reasonTitle)
+}

@@ -1,0 +1,61 @@
+package notify
+
+import (
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+)
+
+// smallDisk mounts a file system of this size.
+func smallDisk(t *testing.T, size string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
+		t.Fatalf("the test needs root to mount a small disk: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Errorf("unmount: %v", err)
+		}
+	})
+	return dir
+}
+
+func TestQueueOnAFullDisk(t *testing.T) {
+	disk := smallDisk(t, "256k")
+	dir := filepath.Join(disk, "queue")
+	q := mustQueue(t, dir)
+	seq := uint64(0)
+	for q.memory < 10 {
+		if seq++; seq > 1000 {
+			t.Fatal("the disk takes all")
+		}
+		q.append(recordOf(seq, 10_000))
+	}
+	if q.fault == nil || !q.failed() {
+		t.Error("nobody is told")
+	}
+	onDisk := int(seq) - q.memory
+	reopened := mustQueue(t, dir)
+	if got := len(reopened.waiting); got != onDisk {
+		t.Errorf("%d on the disk, want %d", got, onDisk)
+	}
+	for want := uint64(1); want <= 15; want++ { // delivery goes on
+		s, r, err := q.head()
+		if err != nil || r.Seq != want {
+			t.Fatalf("head %v, %v, want %d", r, err, want)
+		}
+		q.finish(s)
+	}
+	q.settle(seq)
+	must(t, syscall.Mount("tmpfs", disk, "tmpfs", syscall.MS_REMOUNT, "size=10m"))
+	q.retry()
+	if q.fault != nil || q.memory != 0 {
+		t.Errorf("with room: %v, %d in memory", q.fault, q.memory)
+	}
+	must(t, q.release())
+	if reopened := mustQueue(t, dir); !slices.Equal(reopened.seqs(), q.seqs()) {
+		t.Errorf("on the disk %v, want %v", reopened.seqs(), q.seqs())
+	}
+}

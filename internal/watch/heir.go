@@ -1,0 +1,184 @@
+package watch
+
+import (
+	"context"
+	"regexp"
+	"slices"
+	"time"
+
+	"dtc"
+)
+
+// Bounds on the search for who comes after a single pid that has ended.
+const (
+	heirTime  = time.Minute // after the end
+	heirDelay = time.Second // until all are looked at for one that the finder was told of too late
+	maxLines  = 128         // command lines that are looked for at once
+	maxEnds   = 1000        // ends for which that is done, of all askers
+)
+
+// lineage is the search for processes with one command line of one user, after
+// a single watched pid with that command line has ended. All of it is guarded by
+// Watcher.mu.
+type lineage struct {
+	command string
+	sel     *selector
+	dead    []ancestor // who waits, oldest first
+	came    past       // who has come in somebody's place
+}
+
+// ancestor is an end that waits for who comes after it.
+type ancestor struct {
+	session *session
+	id      dtc.ProcessID
+	name    string
+	at      time.Duration // since boot, of the end
+}
+
+// awaitHeir has a process looked for that comes in the place of a target that
+// has ended: with the same command line and of the same user. It costs nothing
+// but in the time after an end. w.mu is held.
+func (w *Watcher) awaitHeir(s *session, p *process, end *ending) {
+	k := w.rules
+	command := p.vitals.command.String()
+	if command == "" || end.unseen() || k.dying >= maxEnds {
+		return
+	}
+	l := k.lines[command]
+	if l == nil {
+		if len(k.lines) >= maxLines {
+			return
+		}
+		sels, err := newSelectors([]dtc.ProcessRule{{Name: "heir", Match: exactly(command)}})
+		if err != nil {
+			return // it is too long for a regular expression
+		}
+		l = &lineage{command: command, sel: sels[0]}
+		k.lines[command] = l
+		k.linesChanged = true
+	}
+	if k.heirsDue == 0 {
+		k.heirsDue = now() + heirDelay
+		k.looks.kick()
+	}
+	if len(l.dead) == 0 {
+		k.ticks.kick() // for its end
+	}
+	l.dead = append(l.dead, ancestor{session: s, id: p.id, name: end.name, at: end.at})
+	k.dying++
+}
+
+// exactly is a regular expression of one command line, or of all that begin
+// with it if it may have been cut.
+func exactly(command string) string {
+	if len(command) < maxCommand {
+		return "^" + regexp.QuoteMeta(command) + "$"
+	}
+	return "^" + regexp.QuoteMeta(command)
+}
+
+// arrived tells the oldest end of each asker that waits for one like this, that
+// it was replaced. w.mu is held.
+func (l *lineage) arrived(w *Watcher, a *arrival) {
+	if l.came.has(a.seen.ID) {
+		return
+	}
+	var served []*session
+	l.dead = slices.DeleteFunc(l.dead, func(d ancestor) bool {
+		if !w.follows(a, &d) || slices.Contains(served, d.session) {
+			return false
+		}
+		served = append(served, d.session)
+		sighting := w.sighting(dtc.StateReplaced, d.id, d.name)
+		sighting.NewPID, sighting.Gap = a.seen.ID.PID, max(0, a.began-d.at)
+		w.keepSighting(d.session, sighting, now())
+		return true
+	})
+	if len(served) > 0 {
+		w.rules.dying -= len(served)
+		l.came.add(a.seen.ID, now())
+	}
+	if len(l.dead) == 0 {
+		w.rules.ticks.kick() // nobody waits any more
+	}
+}
+
+// follows says whether a process came after one that has ended: nobody has held
+// it before, if it seems to have started a moment before the end. w.mu is held.
+func (w *Watcher) follows(a *arrival, d *ancestor) bool {
+	if a.seen.ID == d.id || a.began < d.at-startSlack {
+		return false
+	}
+	return a.began >= d.at || w.held[a.seen.ID] == nil
+}
+
+// expireHeirs ends the searches whose time is over, and returns when that is the
+// next time. w.mu is held.
+func (w *Watcher) expireHeirs(at time.Duration) (next time.Duration) {
+	k := w.rules
+	next = never
+	for command, l := range k.lines {
+		before := len(l.dead)
+		l.dead = slices.DeleteFunc(l.dead, func(d ancestor) bool { return d.at+heirTime <= at })
+		k.dying -= before - len(l.dead)
+		if len(l.dead) == 0 {
+			delete(k.lines, command)
+			k.linesChanged = true
+			k.looks.kick()
+			continue
+		}
+		next = min(next, l.dead[0].at+heirTime)
+	}
+	return next
+}
+
+// lookForHeirs looks for those who came in the place of targets before the
+// finder looked for them, and returns when that is to be the next time.
+func (w *Watcher) lookForHeirs(ctx context.Context) (next time.Duration) {
+	k, at := w.rules, now()
+	w.mu.Lock()
+	due := max(k.heirsDue, k.heirLooked+heirGap)
+	var lines []*lineage
+	var sels []*selector
+	for _, l := range k.lines {
+		lines, sels = append(lines, l), append(sels, l.sel)
+	}
+	switch {
+	case k.heirsDue == 0 || len(lines) == 0:
+		due = never
+	case due <= at:
+		k.heirsDue = 0
+	}
+	w.mu.Unlock()
+	if due > at {
+		return due
+	}
+	lists, errs := k.finder.scan(ctx, sels)
+	if ctx.Err() != nil {
+		return never
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, l := range lines {
+		if errs[i] != nil {
+			continue
+		}
+		as := arrivals(lists[i])
+		slices.SortFunc(as, byStart)
+		for j := range as {
+			l.arrived(w, &as[j])
+		}
+	}
+	k.heirLooked = at
+	return never
+}
+
+// dropHeirs ends an asker's searches. w.mu is held.
+func (w *Watcher) dropHeirs(s *session) {
+	for _, l := range w.rules.lines {
+		before := len(l.dead)
+		l.dead = slices.DeleteFunc(l.dead, func(d ancestor) bool { return d.session == s })
+		w.rules.dying -= before - len(l.dead)
+	}
+	w.rules.ticks.kick()
+}

@@ -1,0 +1,377 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// How the journal goes about its work.
+const (
+	journalPatience = 50 * time.Millisecond // that a sighting waits to be written before it is told
+	journalDelay    = 50 * time.Millisecond // until what nobody waits for is written
+	journalSync     = time.Second           // until what was written is made durable
+	journalRetry    = 10 * time.Second      // until a journal that cannot be written is tried again
+
+	// A file is written anew when it is so long, and so many times longer than
+	// it was at first; at once when it is as many times that.
+	journalLong  = 256 << 10
+	journalTimes = 2
+	journalMost  = 4
+)
+
+// journal keeps on disk what the watcher must know after a restart. A change is
+// marked by whoever makes it, with Watcher.mu held; the journal's goroutine
+// takes all that is marked, writes it in one go and ends it with a line that
+// makes it count. So what belongs together comes to stand there together, a
+// burst of changes costs few writes, and nobody who tells the end of a process
+// waits for a disk for longer than journalPatience.
+type journal struct {
+	path  string
+	log   *slog.Logger
+	take  func(how) *batch
+	retry time.Duration
+
+	urgent chan struct{} // of capacity 1: somebody waits for what is marked
+	later  chan struct{} // of capacity 1: something is marked
+	synced chan struct{} // of capacity 1: something is written
+
+	mu       sync.Mutex
+	written  uint64        // all kept sightings up to this place are in the file; guarded by mu
+	idle     bool          // there is nothing to wait for: the journal does not work; guarded by mu
+	progress chan struct{} // closed when one of the two changes; guarded by mu
+	file     *os.File      // nil: the journal cannot be written; guarded by mu
+	number   uint64        // of file; guarded by mu
+
+	// Only the goroutine that writes touches these.
+	out       *lineWriter
+	head      headRecord
+	tried     uint64 // the number of the last file that was to be begun
+	size      int64  // of the file
+	compacted int64  // of the file when it was begun
+	failed    bool   // which has been told
+
+	alive *os.File // the file of the last sign of life, nil: not yet open; only beats touches it
+}
+
+// how says what is to be taken.
+type how uint8
+
+const (
+	whatChanged how = iota
+	everything
+)
+
+// newJournal returns the journal in a folder, which it makes.
+func newJournal(path string, log *slog.Logger, take func(how) *batch) *journal {
+	return &journal{
+		path: path, log: log, take: take, retry: journalRetry, idle: true,
+		urgent: make(chan struct{}, 1), later: make(chan struct{}, 1), synced: make(chan struct{}, 1),
+		progress: make(chan struct{}),
+	}
+}
+
+// load reads what the former run left; nil if that is nothing. What cannot be
+// read is told, and never more than that.
+func (j *journal) load() *former {
+	list, err := generations(j.path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		j.log.Warn("cannot list what was remembered of watched processes", "folder", j.path, "err", err)
+	}
+	if len(list) > 0 {
+		j.tried = list[0]
+	}
+	for _, n := range list {
+		f, err := readGeneration(filepath.Join(j.path, journalName(n)))
+		if err != nil {
+			j.log.Warn("cannot read what was remembered of watched processes", "err", err)
+			continue
+		}
+		if f.faults > 0 {
+			j.log.Warn("left out of what was remembered of watched processes",
+				"file", journalName(n), "lines", f.faults, "first", f.fault)
+		}
+		return f
+	}
+	return nil
+}
+
+// begin writes all that there is to remember into a new file, and goes on with
+// that.
+func (j *journal) begin(head headRecord) {
+	all := j.take(everything)
+	j.head = head
+	if err := os.MkdirAll(j.path, 0o700); err != nil {
+		j.fail(err, all.upTo)
+		return
+	}
+	j.tried++
+	file, size, err := createGeneration(filepath.Join(j.path, journalName(j.tried)), head, all)
+	if err != nil {
+		j.fail(err, all.upTo)
+		return
+	}
+	if j.failed {
+		j.failed = false
+		j.log.Info("what is known of watched processes is remembered on disk again", "folder", j.path)
+	}
+	j.out, j.size, j.compacted = newLineWriter(file), size, size
+	j.mu.Lock()
+	old := j.file
+	j.file, j.number = file, j.tried
+	j.mu.Unlock()
+	if old != nil {
+		_ = old.Close()
+	}
+	j.reached(all.upTo, works)
+	signal(j.synced)
+}
+
+// fail notes that the journal cannot be written: all goes on without it, and
+// what has changed meanwhile is written when it can be.
+func (j *journal) fail(err error, upTo uint64) {
+	if !j.failed {
+		j.failed = true
+		j.log.Warn("cannot remember watched processes on disk: a restart of the agent will forget what is not told by then",
+			"folder", j.path, "err", err)
+	}
+	j.mu.Lock()
+	if j.file != nil {
+		_ = j.file.Close()
+	}
+	j.file = nil
+	j.mu.Unlock()
+	j.reached(upTo, rests)
+}
+
+// condition says whether the journal can be waited for.
+type condition bool
+
+const (
+	works condition = true
+	rests condition = false
+)
+
+// reached tells those who wait how far the journal is.
+func (j *journal) reached(place uint64, c condition) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.written, j.idle = place, c == rests
+	close(j.progress)
+	j.progress = make(chan struct{})
+}
+
+// wait waits until a kept sighting is in the file, but not for long.
+func (j *journal) wait(ctx context.Context, place uint64) {
+	var patience *time.Timer
+	for {
+		j.mu.Lock()
+		done, progress := j.idle || j.written >= place, j.progress
+		j.mu.Unlock()
+		if done {
+			return
+		}
+		if patience == nil {
+			patience = time.NewTimer(journalPatience)
+			defer patience.Stop()
+		}
+		select {
+		case <-progress:
+		case <-patience.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// behind says whether a kept sighting is not in the file yet.
+func (j *journal) behind(place uint64) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.idle || j.written < place
+}
+
+// run writes what is marked until ctx is done, and then what is left.
+func (j *journal) run(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { j.syncWhileWritten(ctx) })
+	defer j.close()
+	due := newAlarm()
+	defer due.Stop()
+	if j.failed {
+		due.set(j.retry)
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			j.save()
+			return
+		case <-j.later:
+			due.set(journalDelay)
+		case <-j.urgent:
+			if j.save(); j.bloated(journalTimes) {
+				due.set(journalDelay)
+			}
+		case <-due.C:
+			due.isSet = false
+			j.saveOrBegin()
+		}
+		if j.failed {
+			due.set(j.retry)
+		}
+	}
+}
+
+// alarm is a timer that keeps to the time for which it was set first.
+type alarm struct {
+	*time.Timer
+
+	isSet bool
+}
+
+func newAlarm() *alarm {
+	a := &alarm{Timer: time.NewTimer(time.Hour)}
+	a.Stop()
+	return a
+}
+
+func (a *alarm) set(d time.Duration) {
+	if !a.isSet {
+		a.isSet = true
+		a.Reset(d)
+	}
+}
+
+// save writes what is marked.
+func (j *journal) save() {
+	changes := j.take(whatChanged)
+	if j.failed {
+		j.reached(changes.upTo, rests)
+		return
+	}
+	if !changes.empty() {
+		changes.write(j.out)
+		size, err := j.out.flush()
+		j.size += size
+		if err != nil {
+			j.fail(err, changes.upTo)
+			return
+		}
+		signal(j.synced)
+	}
+	j.reached(changes.upTo, works)
+	if j.bloated(journalTimes * journalMost) {
+		j.begin(j.head)
+	}
+}
+
+// saveOrBegin is save in a moment when nobody waits, which is the time to write
+// a file anew.
+func (j *journal) saveOrBegin() {
+	if j.failed || j.bloated(journalTimes) {
+		j.begin(j.head)
+		return
+	}
+	j.save()
+}
+
+// bloated says whether the file is long, and so many times longer than what it
+// began with.
+func (j *journal) bloated(times int64) bool {
+	return !j.failed && j.size > journalLong && j.size > times*j.compacted
+}
+
+// syncWhileWritten makes what is written durable, a moment later, and then
+// removes the files that it stands for.
+func (j *journal) syncWhileWritten(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-j.synced:
+		}
+		timer := time.NewTimer(journalSync)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		j.sync()
+	}
+}
+
+func (j *journal) sync() {
+	j.mu.Lock()
+	file, number := j.file, j.number
+	j.mu.Unlock()
+	if file == nil {
+		return
+	}
+	if err := file.Sync(); errors.Is(err, os.ErrClosed) {
+		signal(j.synced) // a newer one has taken its place
+		return
+	} else if err != nil {
+		j.log.Warn("what is remembered of watched processes may not survive a power loss", "folder", j.path, "err", err)
+		return
+	}
+	syncFolder(j.path)
+	if err := removeBefore(j.path, number); err != nil {
+		j.log.Warn("cannot remove an old record of watched processes", "folder", j.path, "err", err)
+	}
+}
+
+// close ends the writing: nobody waits for it from now on.
+func (j *journal) close() {
+	j.mu.Lock()
+	if j.file != nil {
+		_ = j.file.Close() // each line was written; the kernel has them
+		j.file = nil
+	}
+	written := j.written
+	j.mu.Unlock()
+	j.reached(written, rests)
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// closeAlive ends the signs of life.
+func (j *journal) closeAlive() {
+	if j.alive != nil {
+		_ = j.alive.Close()
+		j.alive = nil
+	}
+}
+
+// newHead begins the files of a run that begins now.
+func newHead(boot string) headRecord {
+	c := readClock()
+	return headRecord{Version: journalVersion, Boot: text(boot), SinceBoot: int64(c.now), Wall: c.today.UnixNano()}
+}
+
+// writeAlive writes down that the agent lived at a moment.
+func (j *journal) writeAlive(l lastAlive) error {
+	if j.alive == nil {
+		file, err := openRegular(filepath.Join(j.path, aliveName), os.O_WRONLY|os.O_CREATE)
+		if err != nil {
+			return err
+		}
+		j.alive = file
+	}
+	// Of one length always, so that it is overwritten in one go.
+	_, err := j.alive.WriteAt(fmt.Appendf(nil, "%-127s\n", l.json()), 0)
+	return err
+}
