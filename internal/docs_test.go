@@ -1,12 +1,20 @@
 package internal_test
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"dtc"
+	"dtc/internal/config"
+	"dtc/internal/render"
 )
 
 // docs/STATUSES.md has a section for each status, whose tables with the columns
@@ -14,13 +22,9 @@ import (
 const statusTable = "| field | meaning | Linux | Windows | macOS |"
 
 func TestStatusesAreDocumented(t *testing.T) {
-	data, err := os.ReadFile("../docs/STATUSES.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	documented := make(map[string][]string)
 	section, inTable := "", false
-	for line := range strings.Lines(string(data)) {
+	for line := range strings.Lines(document(t, "docs/STATUSES.md")) {
 		line = strings.TrimSuffix(line, "\n")
 		switch name, isHeading := strings.CutPrefix(line, "## "); {
 		case isHeading:
@@ -60,4 +64,86 @@ func fieldOfRow(tb testing.TB, row string) string {
 		}
 	}
 	return strings.Trim(cells[0], "`")
+}
+
+// docs/WATCHING.md and docs/NOTIFY.md name every state, and the former every key
+// of an event in JSON.
+func TestEventsAreDocumented(t *testing.T) {
+	watching := document(t, "docs/WATCHING.md")
+	both := watching + document(t, "docs/NOTIFY.md")
+	for _, s := range dtc.States() {
+		if !strings.Contains(both, "`"+string(s)+"`") {
+			t.Errorf("docs/WATCHING.md and docs/NOTIFY.md: no word of the state %s", s)
+		}
+	}
+	position, now := int64(1), time.Now()
+	for _, e := range []dtc.Event{
+		{
+			Kind: dtc.EventProcess, State: dtc.StateRestarted, PID: 1, Name: "a", Rule: "r", NewPID: 2, Reason: "x",
+			Exit: &dtc.Exit{Kind: dtc.ExitCode, Core: true, OOM: true}, DiedAt: now, DiedAfter: now, DiedBefore: now,
+			PostMortem: &dtc.PostMortem{Parent: "b", Command: "c"},
+		},
+		{Kind: dtc.EventProcess, State: dtc.StateDead, PID: 1, Exit: &dtc.Exit{Kind: dtc.ExitSignal}},
+		{Kind: dtc.EventProcess, State: dtc.StateDead, PID: 1},
+		{Kind: dtc.EventProcess, State: dtc.StateCount, Rule: "r", Min: 1, Max: 2},
+		{Kind: dtc.EventLog, State: dtc.StateGap, Alias: "a", From: &position, To: &position},
+		{Kind: dtc.EventLog, State: dtc.StateChanged, Reason: "x"},
+	} {
+		var keys map[string]any
+		if err := json.Unmarshal(render.EventJSON(&e), &keys); err != nil {
+			t.Fatal(err)
+		}
+		for key := range keys {
+			if !strings.Contains(watching, "`"+key+"`") && !strings.Contains(watching, key+"=") {
+				t.Errorf("docs/WATCHING.md: no word of the key %s of an event", key)
+			}
+		}
+	}
+}
+
+// Every piece of a configuration that a document shows is one without a mistake.
+func TestConfigurationsInDocuments(t *testing.T) {
+	blocks := regexp.MustCompile("(?s)```xml\n(.*?)```")
+	for _, name := range []string{"README.md", "README.zh-CN.md", "docs/WATCHING.md", "docs/NOTIFY.md"} {
+		found := blocks.FindAllStringSubmatch(document(t, name), -1)
+		if len(found) == 0 && name != "docs/WATCHING.md" {
+			t.Errorf("%s shows no configuration", name)
+		}
+		for _, block := range found {
+			var err error
+			if strings.Contains(block[1], "<monitor_files>") {
+				_, err = config.ParseAgent(name, []byte("<agent>\n"+block[1]+"</agent>\n"))
+			} else {
+				_, err = config.ParseMonitor(name, []byte("<monitor>\n"+block[1]+"</monitor>\n"))
+			}
+			if err != nil {
+				t.Errorf("%s:\n%s%v", name, block[1], err)
+			}
+		}
+	}
+}
+
+// The example of a signature in docs/NOTIFY.md is right.
+func TestSignatureInDocument(t *testing.T) {
+	doc := document(t, "docs/NOTIFY.md")
+	body := regexp.MustCompile("```json\n(.*)\n```").FindStringSubmatch(doc)
+	example := regexp.MustCompile(`printf '%s\.' (\d+) \| cat - body\.json \| openssl dgst -sha256 -r -hmac (\w+)\n(\w+) `).FindStringSubmatch(doc)
+	if body == nil || example == nil {
+		t.Fatal("docs/NOTIFY.md has no body, or no signature of it")
+	}
+	mac := hmac.New(sha256.New, []byte(example[2]))
+	mac.Write([]byte(example[1] + "." + body[1]))
+	if got := hex.EncodeToString(mac.Sum(nil)); got != example[3] {
+		t.Errorf("docs/NOTIFY.md: the body has the signature %s, not %s", got, example[3])
+	}
+}
+
+// document returns what stands in a document of the project.
+func document(tb testing.TB, name string) string {
+	tb.Helper()
+	data, err := os.ReadFile("../" + name)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(data)
 }

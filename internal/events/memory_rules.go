@@ -98,20 +98,13 @@ func (m *Memory) DropRule(address, name string) {
 func (m *Memory) RecallRule(address, name string, ended map[int]bool, state dtc.State) {
 	m.changeRule(address, name, func(r *RuleMemory) {
 		for pid, last := range ended {
-			r.recall(pid, last)
+			if p, ok := r.Members[pid]; ok && last {
+				r.ended(EndedMemory{PID: pid, Start: p.Start, Boot: p.Boot})
+			}
+			delete(r.Members, pid) // if another has come since, either of the two may be remembered
 		}
 		if state != "" {
 			r.State = state
 		}
 	})
-}
-
-// recall takes up that the end of a process of that pid has been told. If
-// another has come since, it is not known which of the two is remembered.
-func (r *RuleMemory) recall(pid int, last bool) {
-	p, ok := r.Members[pid]
-	if ok && last {
-		r.ended(EndedMemory{PID: pid, Start: p.Start, Boot: p.Boot})
-	}
-	delete(r.Members, pid)
 }

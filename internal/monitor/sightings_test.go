@@ -45,18 +45,31 @@ func (b *bench) start(t *rapid.T) {
 	b.w.wanted(b.host)
 }
 
-// stop ends the monitor; killed, it does not write its memory.
-func (b *bench) stop(t *rapid.T, killed bool) {
+// kill ends the monitor before it has written its memory.
+func (b *bench) kill(t *rapid.T) {
 	if err := b.m.events.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if !killed {
-		done, cancel := context.WithCancel(t.Context())
-		cancel()
-		if err := b.m.memory.Run(done); err != nil {
-			t.Fatal(err)
-		}
+}
+
+// stop ends the monitor.
+func (b *bench) stop(t *rapid.T) {
+	b.kill(t)
+	done, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := b.m.memory.Run(done); err != nil {
+		t.Fatal(err)
 	}
+}
+
+// restart ends the monitor in one of the two ways, and starts it again.
+func (b *bench) restart(t *rapid.T) {
+	if rapid.Bool().Draw(t, "killed") {
+		b.kill(t)
+	} else {
+		b.stop(t)
+	}
+	b.start(t)
 }
 
 func (b *bench) read(t *rapid.T) []dtc.Event {
@@ -118,11 +131,10 @@ func TestAnySighting(t *testing.T) {
 				t.Fatal(err)
 			}
 			if rapid.IntRange(0, 9).Draw(t, "restart") == 0 {
-				b.stop(t, rapid.Bool().Draw(t, "killed"))
-				b.start(t)
+				b.restart(t)
 			}
 		}
-		b.stop(t, false)
+		b.stop(t)
 		told := map[string]bool{}
 		for _, e := range b.read(t) {
 			if told[e.ID] {
@@ -223,11 +235,10 @@ func TestEachChangeOnce(t *testing.T) {
 			recorded := len(a.kept)
 			a.kept = a.kept[rapid.IntRange(0, recorded).Draw(t, "acknowledged"):]
 			if rapid.Bool().Draw(t, "restart") {
-				b.stop(t, rapid.Bool().Draw(t, "killed"))
-				b.start(t)
+				b.restart(t)
 			}
 		}
-		b.stop(t, false)
+		b.stop(t)
 		var told []string
 		for _, e := range b.read(t) {
 			e.Rule = ""

@@ -386,7 +386,7 @@ func TestSilences(t *testing.T) {
 		for _, bad := range []Silence{
 			{},
 			{End: time.Now()},
-			{End: time.Now().Add(time.Hour), States: []string{"daed"}},
+			{End: time.Now().Add(time.Hour), States: []string{"deceased"}},
 			{End: time.Now().Add(time.Hour), Start: time.Now().Add(2 * time.Hour)},
 			{End: time.Now().Add(time.Hour), Reason: strings.Repeat("x", 5000)},
 			{End: time.Now().Add(time.Hour), Hosts: make([]string, 2000)},

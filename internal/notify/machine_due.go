@@ -58,7 +58,7 @@ type batch struct {
 func (m *machine) batches(w *world, now time.Time) (hosts, others batch) {
 	falls := map[string]bool{}
 	for _, e := range m.state.Pending {
-		if ofHost(&e.Event) && !e.Recovery {
+		if ofHost(&e.Event) && !e.Recovery && !w.muted(e.Event.event(), now) {
 			falls[e.Event.Address] = true
 		}
 	}
@@ -122,21 +122,22 @@ func byReboot(e *storedEvent) bool {
 	return e.Kind == dtc.EventProcess && e.State == dtc.StateDead && strings.Contains(e.Reason, "rebooted")
 }
 
+// isDue says whether a batch is to be told now.
+func (b *batch) isDue(now time.Time) bool { return !b.due.IsZero() && !now.Before(b.due) }
+
 // due returns the notices that are to be made now. They are made when [made] is
 // called with each, in this order.
 func (m *machine) due(w *world, now time.Time, newID func() string) []*record {
-	if len(w.mutes) > 0 {
-		for _, e := range slices.Clone(m.state.Pending) {
-			if !e.Recovery && w.muted(e.Event.event(), now) {
-				m.drop(e) // a problem that lasts comes again when the silence is over
-			}
-		}
-	}
 	var records []*record
 	hosts, others := m.batches(w, now)
-	for _, b := range []batch{hosts, others} {
-		if !b.due.IsZero() && !now.Before(b.due) {
-			records = append(records, m.tell(w, b.entries, now)...)
+	if hosts.isDue(now) || others.isDue(now) {
+		if m.sift(w, now) {
+			hosts, others = m.batches(w, now)
+		}
+		for _, b := range []batch{hosts, others} {
+			if b.isDue(now) {
+				records = append(records, m.tell(w, b.entries, now)...)
+			}
 		}
 	}
 	records = append(records, m.remind(w, now)...)
@@ -144,6 +145,23 @@ func (m *machine) due(w *world, now time.Time, newID func() string) []*record {
 		r.Seq, r.ID, r.Time = m.state.Seq+uint64(i)+1, newID(), now
 	}
 	return records
+}
+
+// sift has what is silenced wait no more, and says whether there was any. A
+// problem that lasts comes again when its silence is over.
+func (m *machine) sift(w *world, now time.Time) bool {
+	if len(w.mutes) == 0 {
+		return false
+	}
+	before := len(m.state.Pending)
+	m.state.Pending = slices.DeleteFunc(m.state.Pending, func(e *entry) bool {
+		silenced := !e.Recovery && w.muted(e.Event.event(), now)
+		if silenced && e.Key != "" {
+			delete(m.keyed, e.Key)
+		}
+		return silenced
+	})
+	return len(m.state.Pending) < before
 }
 
 // tell makes notices of a batch: what is wrong apart from what is well again.

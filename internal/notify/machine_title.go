@@ -10,11 +10,15 @@ import (
 	"dtc/internal/render"
 )
 
-// titleHosts is how many hosts a title names at most.
-const titleHosts = 3
+const (
+	titleHosts = 3   // how many hosts a title names at most
+	titleRunes = 300 // how long it is at most
+)
 
-// numbered gives a title to the notices that tell one thing together.
+// numbered gives a title to the notices that tell one thing together. What a
+// host says of itself does not get it out of its line.
 func numbered(records []*record, title string) {
+	title = cut(strings.Join(strings.Fields(title), " "), titleRunes)
 	for i, r := range records {
 		r.Title = title
 		if len(records) > 1 {
@@ -118,20 +122,20 @@ func foldedTitle(hosts, ends, others []*entry) []string {
 
 // endTitle says that one process ended, and what its rule says of that.
 func endTitle(end *entry, rest []*entry) string {
-	title := singleTitle(end)
+	titles := []string{singleTitle(end)}
 	for _, e := range rest {
 		switch e.Event.State {
 		case dtc.StateMissing:
-			title += "; none is left"
+			titles = append(titles, "none is left")
 		case dtc.StateCount:
-			title += fmt.Sprintf("; %d left, wanted %d", e.Event.Count, e.Event.Min)
+			titles = append(titles, fmt.Sprintf("%d left, wanted %d", e.Event.Count, e.Event.Min))
 		default:
 		}
 	}
 	if end.Back {
-		title += "; well again since"
+		titles = append(titles, "well again since")
 	}
-	return title
+	return strings.Join(titles, "; ")
 }
 
 // singleTitle says what one event is.

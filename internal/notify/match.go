@@ -53,6 +53,30 @@ func (r *roster) names(e *dtc.Event) []string {
 	return names
 }
 
+// hosts chooses hosts by the items that name them. It remembers what it found
+// of those that are watched.
+type hosts struct {
+	roster *roster
+	fits   func(name string) bool
+	found  map[string]bool // by address
+}
+
+func newHosts(r *roster, fits func(string) bool) *hosts {
+	return &hosts{roster: r, fits: fits, found: map[string]bool{}}
+}
+
+// has says whether the host of an event is one of them.
+func (s *hosts) has(e *dtc.Event) bool {
+	fit, ok := s.found[e.Address]
+	if !ok {
+		fit = slices.ContainsFunc(s.roster.names(e), s.fits)
+		if s.roster.byAddress[e.Address] != nil {
+			s.found[e.Address] = fit
+		}
+	}
+	return fit
+}
+
 // watches says whether what an event is of is watched still. Where it is not,
 // nobody will tell that it is well again.
 func (r *roster) watches(e *dtc.Event) bool {
@@ -85,7 +109,6 @@ func (r *roster) hasRule(fits func(string) bool) bool {
 
 // filter chooses events by a list of items, see [Receiver].
 type filter struct {
-	roster *roster
 	states []dtc.State // one of them, if there are any
 	places []item      // one of them, if there are any
 	rules  []item      // one of them, if there are any
@@ -94,11 +117,12 @@ type filter struct {
 // item is the name of a host, a group or a rule, or a glob of such names.
 type item struct {
 	fits   func(name string) bool
-	isRule bool // it may be a rule's, too
+	hosts  *hosts // that it names
+	isRule bool   // it may be a rule's, too
 }
 
 func newFilter(items []string, r *roster) *filter {
-	f := &filter{roster: r}
+	f := &filter{}
 	for _, text := range items {
 		if slices.Contains(dtc.States(), dtc.State(text)) {
 			f.states = append(f.states, dtc.State(text))
@@ -112,7 +136,7 @@ func newFilter(items []string, r *roster) *filter {
 		}
 		// What names nothing yet narrows all the same: who is told of a host that is
 		// still to come is not told of all others meanwhile.
-		f.places = append(f.places, item{fits: fits, isRule: rule || !host})
+		f.places = append(f.places, item{fits: fits, hosts: newHosts(r, fits), isRule: rule || !host})
 	}
 	return f
 }
@@ -151,9 +175,8 @@ func (f *filter) fitsPlace(e *dtc.Event) bool {
 	if len(f.places) == 0 || e.Kind == dtc.EventNotify { // that is no host's
 		return true
 	}
-	names := f.roster.names(e)
 	return slices.ContainsFunc(f.places, func(i item) bool {
-		return i.isRule && e.Rule != "" && i.fits(e.Rule) || slices.ContainsFunc(names, i.fits)
+		return i.hosts.has(e) || i.isRule && e.Rule != "" && i.fits(e.Rule)
 	})
 }
 

@@ -3,7 +3,6 @@ package notify
 import (
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"dtc"
@@ -38,9 +37,6 @@ func Key(e *dtc.Event) (key string, opens, closes bool) {
 
 // joinKey joins what an address, which has no space, and a name make of a kind.
 func joinKey(kind, address, name string) string { return kind + " " + address + " " + name }
-
-// isHostKey says whether a problem is that of a host as a whole.
-func isHostKey(key string) bool { return strings.HasPrefix(key, "host ") }
 
 // problem is something that is wrong now.
 type problem struct {

@@ -1,10 +1,14 @@
 package notify
 
 import (
+	"errors"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // smallDisk mounts a file system of this size.
@@ -58,4 +62,42 @@ func TestQueueOnAFullDisk(t *testing.T) {
 	if reopened := mustQueue(t, dir); !slices.Equal(reopened.seqs(), q.seqs()) {
 		t.Errorf("on the disk %v, want %v", reopened.seqs(), q.seqs())
 	}
+}
+
+func TestEngineOnAFullDisk(t *testing.T) {
+	disk := smallDisk(t, "128k")
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, filepath.Join(disk, "notify"), opsAlone(5))
+		r.start()
+		r.scripts["ops"].says(func(*Notice) error { return errors.New("no") })
+		for i := range 40 {
+			e := deadPID(1, 1000+i)
+			e.Reason = strings.Repeat("x", 8000)
+			r.happen(e)
+			r.pass(3 * time.Second)
+		}
+		if s := r.Status()[0]; s.Waiting != 40 {
+			t.Errorf("status %+v", s)
+		}
+		if s := r.Status()[0]; !r.couriers["ops"].queue.failed() || s.Error == "" {
+			t.Error("the disk took it all, or nobody is told")
+		}
+		r.scripts["ops"].says(nil)
+		r.pass(5 * time.Minute)
+		if got := r.scripts["ops"].titles(); len(got) != 40 {
+			t.Errorf("%d came", len(got))
+		}
+		must(t, syscall.Mount("tmpfs", disk, "tmpfs", syscall.MS_REMOUNT, "size=10m"))
+		r.happen(deadPID(2, 7))
+		r.pass(time.Minute)
+		r.end()
+		if r.unsaved != nil {
+			t.Errorf("not kept: %v", r.unsaved)
+		}
+		r.want("ops", "problem/1: h2: nginx[7] dead: signal 9, lived 1h0m0s")
+		r.start()
+		r.pass(time.Minute)
+		r.want("ops")
+		r.end()
+	})
 }

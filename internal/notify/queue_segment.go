@@ -142,7 +142,7 @@ func readSegment(path string, each func(off int64, p parsedLine)) (bad int, err 
 	var off int64
 	lines := bufio.NewScanner(f)
 	lines.Buffer(make([]byte, 0, 64<<10), maxLineBytes)
-	lines.Split(wholeLines)
+	lines.Split(wholeLines())
 	for lines.Scan() {
 		line := lines.Bytes()
 		p, err := parseQueueLine(bytes.TrimSuffix(line, []byte("\n")))
@@ -159,15 +159,17 @@ func readSegment(path string, each func(off int64, p parsedLine)) (bad int, err 
 	return bad, lines.Err()
 }
 
-// wholeLines is bufio.ScanLines that leaves the line as it is.
-func wholeLines(data []byte, atEOF bool) (advance int, token []byte, err error) {
-	if i := bytes.IndexByte(data, '\n'); i >= 0 {
-		return i + 1, data[:i+1], nil
+// wholeLines returns bufio.ScanLines that leaves a line as it is.
+func wholeLines() bufio.SplitFunc {
+	return func(data []byte, last bool) (advance int, token []byte, err error) {
+		if i := bytes.IndexByte(data, '\n'); i >= 0 {
+			return i + 1, data[:i+1], nil
+		}
+		if last && len(data) > 0 {
+			return len(data), data, nil
+		}
+		return 0, nil, nil
 	}
-	if atEOF && len(data) > 0 {
-		return len(data), data, nil
-	}
-	return 0, nil, nil
 }
 
 // readSlot reads the record of a slot.

@@ -30,7 +30,7 @@ type Silence struct {
 
 // Bounds of silences.
 const (
-	maxSilences     = 5000
+	maxSilences     = 1000
 	maxSilenceItems = 1000 // of one
 	maxSilenceText  = 4096 // bytes of one item, or of the reason
 )
@@ -66,13 +66,13 @@ func (s *Silence) end(now time.Time) time.Time {
 }
 
 func (s *Silence) mute(r *roster) mute {
-	hosts, processes := matchers(s.Hosts), matchers(s.Processes)
-	states := slices.Clone(s.States)
+	named, processes := newHosts(r, anyOf(matchers(s.Hosts))), matchers(s.Processes)
+	everywhere, states := len(s.Hosts) == 0, slices.Clone(s.States)
 	covers := func(e *dtc.Event) bool {
 		if len(states) > 0 && !slices.Contains(states, string(e.State)) {
 			return false
 		}
-		if len(hosts) > 0 && !slices.ContainsFunc(r.names(e), anyOf(hosts)) {
+		if !everywhere && !named.has(e) {
 			return false
 		}
 		return len(processes) == 0 || e.Kind == dtc.EventProcess && slices.ContainsFunc(processNames(e), anyOf(processes))

@@ -254,6 +254,8 @@ func presentSeconds(d time.Duration) *float64 {
 	if d < 0 {
 		return nil
 	}
-	seconds := d.Seconds()
+	// To the millisecond, as lines have it; Seconds would make 1.832 a sum that
+	// is not quite that.
+	seconds := float64(d.Round(time.Millisecond).Milliseconds()) / 1000
 	return &seconds
 }

@@ -62,7 +62,7 @@ func TestEventJSON(t *testing.T) {
 	e := dtc.Event{
 		Kind: dtc.EventProcess, State: dtc.StateRestarted, PID: 1, Name: "", Rule: "web", NewPID: 2, Gap: 1500 * time.Millisecond,
 		Exit: &dtc.Exit{Kind: dtc.ExitCode, Core: true}, Lived: time.Hour, DiedBefore: time.Unix(1, 0),
-		PostMortem: &dtc.PostMortem{CPU: 0, RSSBytes: 4096, Threads: 3, Descriptors: dtc.Absent, PPID: 1, Parent: "init", Command: "x", Sampled: time.Second},
+		PostMortem: &dtc.PostMortem{CPU: 0, RSSBytes: 4096, Threads: 3, Descriptors: dtc.Absent, PPID: 1, Parent: "init", Command: "x", Sampled: 1_832_100 * time.Microsecond},
 	}
 	var got map[string]any
 	if err := json.Unmarshal(EventJSON(&e), &got); err != nil {
@@ -70,7 +70,7 @@ func TestEventJSON(t *testing.T) {
 	}
 	for key, want := range map[string]any{
 		"process": "web", "name": "", "new_pid": 2.0, "gap": "1.5s", "exit_code": 0.0, "core": true, "lived": "1h0m0s", "cpu_seconds": 0.0, "rss_bytes": 4096.0,
-		"threads": 3.0, "ppid": 1.0, "parent": "init", "command": "x", "sampled_seconds": 1.0, "died_before": "1970-01-01T00:00:01.000000Z",
+		"threads": 3.0, "ppid": 1.0, "parent": "init", "command": "x", "sampled_seconds": 1.832, "died_before": "1970-01-01T00:00:01.000000Z",
 	} {
 		if got[key] != want {
 			t.Errorf("%s is %v, want %v", key, got[key], want)

@@ -12,7 +12,7 @@ const (
 	// commandPatience is how long the command line of one process is waited
 	// for. It comes in microseconds, unless somebody holds the lock on the memory
 	// of that process: a page that a dead file server is to deliver, say.
-	commandPatience = 50 * time.Millisecond
+	commandPatience = 200 * time.Millisecond
 
 	// maxLateCommands is how many may be waited for at a time: each holds a
 	// thread of ours.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -16,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -32,6 +32,7 @@ import (
 func perl(tb testing.TB, script string, args ...string) (cmd *exec.Cmd, said string) {
 	tb.Helper()
 	cmd = exec.Command("/usr/bin/perl", append([]string{"-e", "$| = 1; " + script + "; <STDIN>"}, args...)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // with all that it starts
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		tb.Fatal(err)
@@ -46,8 +47,7 @@ func perl(tb testing.TB, script string, args ...string) (cmd *exec.Cmd, said str
 	lines := bufio.NewReader(out)
 	tb.Cleanup(func() {
 		_ = in.Close()
-		_ = cmd.Process.Kill()
-		_, _ = io.Copy(io.Discard, lines)
+		_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
 		_ = cmd.Wait()
 	})
 	said, err = lines.ReadString('\n')

@@ -1,7 +1,6 @@
 package watch
 
 import (
-	"context"
 	"regexp"
 	"slices"
 	"time"
@@ -11,10 +10,9 @@ import (
 
 // Bounds on the search for who comes after a single pid that has ended.
 const (
-	heirTime  = time.Minute // after the end
-	heirDelay = time.Second // until all are looked at for one that the finder was told of too late
-	maxLines  = 128         // command lines that are looked for at once
-	maxEnds   = 1000        // ends for which that is done, of all askers
+	heirTime = time.Minute // after the end
+	maxLines = 128         // command lines that are looked for at once
+	maxEnds  = 1000        // ends for which that is done, of all askers
 )
 
 // lineage is the search for processes with one command line of one user, after
@@ -56,9 +54,6 @@ func (w *Watcher) awaitHeir(s *session, p *process, end *ending) {
 		l = &lineage{command: command, sel: sels[0]}
 		k.lines[command] = l
 		k.linesChanged = true
-	}
-	if k.heirsDue == 0 {
-		k.heirsDue = now() + heirDelay
 		k.looks.kick()
 	}
 	if len(l.dead) == 0 {
@@ -130,47 +125,6 @@ func (w *Watcher) expireHeirs(at time.Duration) (next time.Duration) {
 		next = min(next, l.dead[0].at+heirTime)
 	}
 	return next
-}
-
-// lookForHeirs looks for those who came in the place of targets before the
-// finder looked for them, and returns when that is to be the next time.
-func (w *Watcher) lookForHeirs(ctx context.Context) (next time.Duration) {
-	k, at := w.rules, now()
-	w.mu.Lock()
-	due := max(k.heirsDue, k.heirLooked+heirGap)
-	var lines []*lineage
-	var sels []*selector
-	for _, l := range k.lines {
-		lines, sels = append(lines, l), append(sels, l.sel)
-	}
-	switch {
-	case k.heirsDue == 0 || len(lines) == 0:
-		due = never
-	case due <= at:
-		k.heirsDue = 0
-	}
-	w.mu.Unlock()
-	if due > at {
-		return due
-	}
-	lists, errs := k.finder.scan(ctx, sels)
-	if ctx.Err() != nil {
-		return never
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for i, l := range lines {
-		if errs[i] != nil {
-			continue
-		}
-		as := arrivals(lists[i])
-		slices.SortFunc(as, byStart)
-		for j := range as {
-			l.arrived(w, &as[j])
-		}
-	}
-	k.heirLooked = at
-	return never
 }
 
 // dropHeirs ends an asker's searches. w.mu is held.

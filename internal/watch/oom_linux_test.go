@@ -162,7 +162,7 @@ func TestManyOutOfMemory(t *testing.T) {
 	var all []*prey
 	var targets []int
 	for i := range n {
-		all = append(all, newPrey(t, group, i))
+		all = append(all, newPrey(t, group, i+1))
 		targets = append(targets, all[len(all)-1].Process.Pid)
 	}
 	w := newWatcher(t)

@@ -47,7 +47,7 @@ func (b *ruleBench) at(s float64) *ruleBench {
 
 // born has a process begin, which nobody has been told.
 func (b *ruleBench) born(pid int, began float64) {
-	b.ids[pid] = dtc.ProcessID{PID: pid, Start: proc.DurationToTicks(benchBegan + seconds(began))}
+	b.ids[pid] = dtc.ProcessID{PID: pid, Start: uint64((benchBegan + seconds(began)) / (10 * time.Millisecond))}
 	b.was[b.ids[pid]] = began
 }
 

@@ -73,7 +73,7 @@ func newRuleWorld(t *rapid.T) *ruleWorld {
 
 func (w *ruleWorld) start() {
 	p := &worldProcess{
-		id:    dtc.ProcessID{PID: len(w.all) + 1, Start: proc.DurationToTicks(w.now)},
+		id:    dtc.ProcessID{PID: len(w.all) + 1, Start: uint64(w.now / (10 * ms))},
 		began: w.now / (10 * ms) * (10 * ms),
 	}
 	w.all = append(w.all, p)

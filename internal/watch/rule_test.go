@@ -121,6 +121,11 @@ func TestRulesChange(t *testing.T) {
 	})
 	t.Run("none", func(t *testing.T) {
 		f := watchRules(t, w)
+		eventually(t, "it has no rules", func() bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return len(w.sessions["m"].rules) == 0
+		})
 		b.kill()
 		f.quiet(t)
 		w.mu.Lock()

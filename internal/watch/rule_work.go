@@ -6,16 +6,17 @@ import (
 	"time"
 )
 
-// How often all processes are looked at because somebody wants to know.
-const (
-	lookGap = time.Second      // from one look for rules to the next
-	heirGap = 10 * time.Second // from one look for heirs to the next
-)
+// lookGap is how much time there is from one look at all processes, for the
+// verdicts of rules, to the next.
+const lookGap = time.Second
 
 // seeker is what rules need of a [finder].
 type seeker interface {
 	scan(ctx context.Context, sels []*selector) ([][]found, []error)
+
+	// want has run look for these from now on, and among those that are there.
 	want(sels []*selector)
+
 	run(ctx context.Context, came func(*selector, found)) error
 }
 
@@ -38,11 +39,8 @@ type ruleWork struct {
 	lines        map[string]*lineage // by command line; guarded by Watcher.mu
 	linesChanged bool                // the finder is to be told; guarded by Watcher.mu
 	dying        int                 // ends in lines; guarded by Watcher.mu
-	heirsDue     time.Duration       // when all are to be looked at for heirs; 0: not; guarded by Watcher.mu
 
-	// Only lookWhereDue touches these.
-	looked     time.Duration // when the last look for rules ended
-	heirLooked time.Duration // when the last one for heirs began
+	looked time.Duration // when the last look where one was due ended; only lookWhereDue touches it
 }
 
 func newRuleWork(f seeker) *ruleWork {
@@ -153,8 +151,8 @@ func (w *Watcher) tickRules(context.Context) (next time.Duration) {
 	return next
 }
 
-// lookWhereDue looks at all processes for the rules and the heirs that want it,
-// and returns when that is the next time.
+// lookWhereDue tells the finder whose heirs are looked for now, looks at all
+// processes for the rules that want it, and returns when that is the next time.
 func (w *Watcher) lookWhereDue(ctx context.Context) (next time.Duration) {
 	k := w.rules
 	w.mu.Lock()
@@ -163,12 +161,7 @@ func (w *Watcher) lookWhereDue(ctx context.Context) (next time.Duration) {
 	if changed {
 		w.wantRules()
 	}
-	return min(w.lookForRules(ctx), w.lookForHeirs(ctx))
-}
-
-// lookForRules looks for the rules that want it.
-func (w *Watcher) lookForRules(ctx context.Context) (next time.Duration) {
-	at, open := now(), w.rules.looked+lookGap
+	at, open := now(), k.looked+lookGap
 	next = never
 	var due []*rule
 	w.mu.Lock()
@@ -189,6 +182,6 @@ func (w *Watcher) lookForRules(ctx context.Context) (next time.Duration) {
 		return min(next, open)
 	}
 	_ = w.lookFor(ctx, due) // it fails with ctx alone
-	w.rules.looked = now()
-	return w.rules.looked // what is due after that?
+	k.looked = now()
+	return k.looked // what is due after that?
 }

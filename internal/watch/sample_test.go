@@ -3,7 +3,9 @@ package watch
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -109,15 +111,22 @@ func TestLateCommands(t *testing.T) {
 		if took := time.Since(began); took != maxLateCommands*commandPatience {
 			t.Errorf("took %v", took)
 		}
+		again := func() []int { // who was asked since the last call
+			mu.Lock()
+			defer mu.Unlock()
+			list := asked
+			asked = nil
+			return list
+		}
+		again()
 		// Nobody more is asked, and none of these twice.
-		asked = nil
-		if read(0) != "" || read(101) != "" || len(asked) != 0 || time.Since(began) != maxLateCommands*commandPatience {
-			t.Errorf("asked %v", asked)
+		if read(0) != "" || read(101) != "" || len(again()) != 0 || time.Since(began) != maxLateCommands*commandPatience {
+			t.Error("it is waited for again")
 		}
 		close(blocked)
 		synctest.Wait()
-		if read(0) != "late" || read(101) != "at once" || !slices.Equal(asked, []int{0, 101}) {
-			t.Errorf("who has come back is not asked again: %v", asked)
+		if read(0) != "late" || read(101) != "at once" || !slices.Equal(again(), []int{0, 101}) {
+			t.Error("who has come back is not asked again")
 		}
 		c.readers.Wait()
 	})
@@ -159,5 +168,32 @@ func TestPostMortemOfWhatIsKnown(t *testing.T) {
 	}
 	if post := postMortem(p, 1500*time.Millisecond); post == nil || *post != want {
 		t.Errorf("of all: %+v", post)
+	}
+}
+
+// TestPostMortemOfAHelper is what every system tells.
+func TestPostMortemOfAHelper(t *testing.T) {
+	w := newWatcher(t, func(w *Watcher) { w.sampler.fewEach = time.Millisecond })
+	c := start(t, "exit 0")
+	f := watchFor(t, w, "m", pids(c.pid)...)
+	f.is(t, c.pid, dtc.StateAlive)
+	id := identify(t, c.pid)
+	eventually(t, "a sample", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		p := w.held[id]
+		return p != nil && p.vitals.usage.RSSBytes > 0 && p.vitals.command.String() != ""
+	})
+	c.end()
+	post := f.is(t, c.pid, dtc.StateDead).PostMortem
+	if post == nil {
+		t.Fatal("there is no post-mortem")
+	}
+	t.Logf("%+v", *post)
+	if post.CPU < 0 || post.RSSBytes <= 0 || post.Sampled < 0 || post.PPID != os.Getpid() || !strings.Contains(post.Command, ".test") {
+		t.Errorf("post-mortem %+v", post)
+	}
+	if me, err := proc.Look(os.Getpid()); err != nil || post.Parent != me.Name {
+		t.Errorf("parent %q, want %q: %v", post.Parent, me.Name, err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -159,6 +160,7 @@ func TestNewcomersWithoutPrivilege(t *testing.T) {
 			cmd := exec.Command(with[0], append(with[1:], self)...)
 			cmd.Env = append(os.Environ(), helperEnv+"=find "+word)
 			cmd.Stderr = t.Output()
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // with all that it starts
 			in, err := cmd.StdinPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -172,7 +174,7 @@ func TestNewcomersWithoutPrivilege(t *testing.T) {
 			}
 			defer func() {
 				_ = in.Close()
-				_ = exec.Command("pkill", "-9", "-f", "^sleep 1000 "+word).Run()
+				_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
 				_ = cmd.Wait()
 			}()
 			lines := bufio.NewScanner(out)

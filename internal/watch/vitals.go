@@ -118,7 +118,7 @@ func postMortem(p *process, at time.Duration) *dtc.PostMortem {
 		post.CPU, post.RSSBytes = v.usage.CPU, v.usage.RSSBytes
 		post.Threads, post.Descriptors = v.usage.Threads, v.descriptors
 		post.PPID, post.Parent = v.usage.PPID, v.parent.String()
-		post.Sampled = max(0, at-v.at)
+		post.Sampled = max(0, at-v.at).Round(time.Millisecond)
 	}
 	if p.final != nil {
 		// Of what is left of a process only the time that it took is still true.
