@@ -120,12 +120,12 @@ func (c *courier) run(ctx context.Context, n *Notifier) {
 			failed = 0
 			c.idle(ctx, n, r, sender)
 		default:
-			pause := c.try(ctx, n, attempt{slot: s, notice: rec.notice(c.name), failed: failed})
+			pause := c.try(ctx, n, attempt{slot: s, notice: rec.notice(c.name), failed: failed, end: s.made.Add(r.GiveUp)})
 			if failed++; pause <= 0 {
 				failed = 0
 				continue
 			}
-			c.rest(ctx, min(pause, s.made.Add(r.GiveUp).Sub(n.now())))
+			c.rest(ctx, pause)
 		}
 	}
 }
@@ -163,7 +163,8 @@ func (n *Notifier) giveUp(c *courier, s slot, why error) {
 type attempt struct {
 	slot   slot
 	notice *Notice
-	failed int // tries before
+	failed int       // tries before
+	end    time.Time // it is given up then
 }
 
 // try delivers a notice, and returns how long to wait before the next try of
@@ -194,7 +195,9 @@ func (c *courier) try(ctx context.Context, n *Notifier, a attempt) (pause time.D
 	default:
 		pause = backoff(a.failed, a.notice.ID)
 	}
-	c.refused(err, n.now().Add(pause))
+	now := n.now()
+	pause = max(min(pause, a.end.Sub(now)), 1)
+	c.refused(err, now.Add(pause))
 	if a.failed == 0 {
 		c.log.Warn("a notice could not be delivered, and is tried again", "receiver", c.name, "error", err)
 	}

@@ -120,18 +120,19 @@ func TestKilledWhileGivingUp(t *testing.T) {
 		dir := t.TempDir()
 		r := newRig(t, filepath.Join(dir, "before"), opsAlone(5))
 		r.start()
-		r.refuse = errors.New("the disk is full")
+		r.refusing(errors.New("the disk is full"))
 		r.scripts["ops"].says(func(*Notice) error { return &Refused{Err: errors.New("no")} })
 		r.happen(deadPID(1, 7))
 		r.pass(DefaultWait + 100*time.Millisecond)
 		must(t, os.CopyFS(filepath.Join(dir, "after"), os.DirFS(r.dir))) // what a kill would leave
 		r.end()
-		r.dir, r.refuse = filepath.Join(dir, "after"), nil
+		r.dir = filepath.Join(dir, "after")
+		r.refusing(nil)
 		r.start()
 		r.pass(time.Minute)
 		r.end()
-		if len(r.reported) != 1 || len(r.scripts["ops"].tries) != 2 { // the other try is of the notice about it
-			t.Errorf("reported %+v after %d tries", r.reported, len(r.scripts["ops"].tries))
+		if len(r.reports()) != 1 || len(r.scripts["ops"].tries) != 2 { // the other try is of the notice about it
+			t.Errorf("reported %+v after %d tries", r.reports(), len(r.scripts["ops"].tries))
 		}
 	})
 }

@@ -63,9 +63,11 @@ type rig struct {
 	scripts map[string]*scripted // by receiver
 
 	*Notifier
+	stop func()
+
+	mu       sync.Mutex // guards what follows
 	reported []dtc.Event
 	refuse   error // of Report
-	stop     func()
 	number   int
 }
 
@@ -95,6 +97,8 @@ func (r *rig) start() {
 			return r.scripts[s.Values["name"]], nil
 		},
 		Report: func(e dtc.Event) error {
+			r.mu.Lock()
+			defer r.mu.Unlock()
 			if r.refuse != nil {
 				return r.refuse
 			}
@@ -118,6 +122,20 @@ func (r *rig) start() {
 }
 
 func (r *rig) end() { r.stop() }
+
+// refusing has Report fail, unless err is nil.
+func (r *rig) refusing(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refuse = err
+}
+
+// reports returns what was reported.
+func (r *rig) reports() []dtc.Event {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.reported)
+}
 
 // happen has events happen now.
 func (r *rig) happen(events ...dtc.Event) {
@@ -229,31 +247,34 @@ func TestGivingUp(t *testing.T) {
 		r.pass(10 * time.Minute)
 		r.happen(deadPID(2, 7))
 		r.pass(49 * time.Minute)
-		if len(r.reported) != 0 {
-			t.Fatalf("reported %+v", r.reported)
+		if s := r.Status()[0]; s.Next.After(s.Oldest.Add(time.Hour)) {
+			t.Errorf("it is tried again after it was given up: %+v", s)
 		}
-		r.refuse = errors.New("the disk is full")
+		if len(r.reports()) != 0 {
+			t.Fatalf("reported %+v", r.reports())
+		}
+		r.refusing(errors.New("the disk is full"))
 		r.pass(2 * time.Minute)
-		r.refuse = nil
+		r.refusing(nil)
 		r.pass(time.Minute)
 		want := `ops was not told "h1: nginx[7] dead: signal 9, lived 1h0m0s": it was not delivered within 1h0m0s: no way there`
-		if len(r.reported) != 1 || r.reported[0].Reason != want || r.reported[0].ID == "" || r.reported[0].State != dtc.StateUndelivered {
-			t.Fatalf("reported %+v", r.reported)
+		if len(r.reports()) != 1 || r.reports()[0].Reason != want || r.reports()[0].ID == "" || r.reports()[0].State != dtc.StateUndelivered {
+			t.Fatalf("reported %+v", r.reports())
 		}
 		r.want("other", "problem/1: notice undelivered: "+want)
 		r.pass(48 * time.Hour) // of that ops is not told either, but that is no event
-		if len(r.reported) != 2 || r.Status()[0].GivenUp < 3 || r.Status()[0].Waiting != 0 {
-			t.Errorf("reported %d, %+v", len(r.reported), r.Status()[0])
+		if len(r.reports()) != 2 || r.Status()[0].GivenUp < 3 || r.Status()[0].Waiting != 0 {
+			t.Errorf("reported %d, %+v", len(r.reports()), r.Status()[0])
 		}
 		r.scripts["ops"].says(func(*Notice) error { return &Refused{Err: errors.New("400 Bad Request")} })
 		r.happen(deadPID(3, 7))
 		r.pass(time.Minute)
-		if len(r.reported) != 3 || !strings.HasSuffix(r.reported[2].Reason, ": 400 Bad Request") {
-			t.Errorf("reported %+v", r.reported)
+		if len(r.reports()) != 3 || !strings.HasSuffix(r.reports()[2].Reason, ": 400 Bad Request") {
+			t.Errorf("reported %+v", r.reports())
 		}
 		r.pass(48 * time.Hour)
-		if len(r.reported) != 3 {
-			t.Errorf("reported %+v", r.reported)
+		if len(r.reports()) != 3 {
+			t.Errorf("reported %+v", r.reports())
 		}
 	})
 }
@@ -262,20 +283,20 @@ func TestGivenUpIsReportedOnceOverARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, t.TempDir(), opsAlone(5))
 		r.start()
-		r.refuse = errors.New("the disk is full")
+		r.refusing(errors.New("the disk is full"))
 		r.scripts["ops"].says(func(*Notice) error { return &Refused{Err: errors.New("no")} })
 		r.happen(deadPID(1, 7))
 		r.pass(time.Minute)
 		r.end()
-		r.refuse = nil
+		r.refusing(nil)
 		r.start()
 		r.pass(time.Minute)
 		r.end()
 		r.start()
 		r.pass(time.Minute)
 		r.end()
-		if len(r.reported) != 1 {
-			t.Errorf("reported %+v", r.reported)
+		if len(r.reports()) != 1 {
+			t.Errorf("reported %+v", r.reports())
 		}
 	})
 }

@@ -172,8 +172,11 @@ func (f *filter) wants(e *dtc.Event) bool {
 func (f *filter) names(s dtc.State) bool { return slices.Contains(f.states, s) }
 
 func (f *filter) fitsPlace(e *dtc.Event) bool {
-	if len(f.places) == 0 || e.Kind == dtc.EventNotify { // that is no host's
+	if len(f.places) == 0 {
 		return true
+	}
+	if e.Kind == dtc.EventNotify { // it is no host's: it must be asked for
+		return f.names(e.State)
 	}
 	return slices.ContainsFunc(f.places, func(i item) bool {
 		return i.hosts.has(e) || i.isRule && e.Rule != "" && i.fits(e.Rule)

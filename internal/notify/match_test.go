@@ -63,7 +63,8 @@ func TestFilter(t *testing.T) {
 		{"later", at(0, fall), false}, // it names nothing yet
 		{"later", at(0, end("later")), true},
 		{"later web1", at(0, fall), true},
-		{"web1", lost, true},
+		{"web1", lost, false},
+		{"web1 undelivered", lost, true},
 		{"[", at(0, fall), false},
 	} {
 		f := newFilter(strings.Fields(tt.items), newRoster(hosts))
@@ -77,6 +78,30 @@ func TestFilter(t *testing.T) {
 	ship.Host, ship.Address = "10.0.0.8", "10.0.0.8"
 	if !f.wants(&ship) {
 		t.Error("the log of a host is not its own")
+	}
+}
+
+func TestMutesOfHostsHoldNoGivenUpNotices(t *testing.T) {
+	r := newRoster(someHosts(2))
+	lost := of(1) // the monitor's own host
+	lost.Kind, lost.State = dtc.EventNotify, dtc.StateUndelivered
+	fall := hostEvent(1, dtc.StateUnreachable)
+	for name, m := range map[string]mute{
+		"window":  (&Window{For: []string{"h1"}}).mute(r),
+		"silence": (&Silence{Hosts: []string{"h1"}}).mute(r),
+	} {
+		if m.covers(&lost) || !m.covers(&fall) {
+			t.Errorf("%s of a host: undelivered %t, unreachable %t", name, m.covers(&lost), m.covers(&fall))
+		}
+	}
+	for name, m := range map[string]mute{
+		"window":              (&Window{}).mute(r),
+		"window of the state": (&Window{For: []string{"undelivered"}}).mute(r),
+		"silence":             (&Silence{}).mute(r),
+	} {
+		if !m.covers(&lost) {
+			t.Errorf("%s of everything does not hold it", name)
+		}
 	}
 }
 

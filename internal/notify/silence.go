@@ -72,7 +72,7 @@ func (s *Silence) mute(r *roster) mute {
 		if len(states) > 0 && !slices.Contains(states, string(e.State)) {
 			return false
 		}
-		if !everywhere && !named.has(e) {
+		if !everywhere && !named.has(e) || e.Kind == dtc.EventNotify && !everywhere && len(states) == 0 { // that is no host's
 			return false
 		}
 		return len(processes) == 0 || e.Kind == dtc.EventProcess && slices.ContainsFunc(processNames(e), anyOf(processes))

@@ -104,6 +104,9 @@ func TestMemoryGroupOfOurselves(t *testing.T) {
 		t.Fatal(err)
 	}
 	file, err := g.Counter(os.Getpid())
+	if errors.Is(err, fs.ErrNotExist) && g.first.dir == "" {
+		return // in the first group of version 2, which counts nothing
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,7 +40,7 @@ func cpuTime(t *cpu.TimesStat) time.Duration {
 func CountDescriptors(pid, _ int) int {
 	of := &process.Process{Pid: int32(pid)}
 	n, err := try(of.NumFDs)
-	if err != nil {
+	if err != nil || n < 1 {
 		return dtc.Absent
 	}
 	return int(n)

@@ -14,7 +14,7 @@ import (
 
 // How the journal goes about its work.
 const (
-	journalPatience = 50 * time.Millisecond // that a sighting waits to be written before it is told
+	journalPatience = time.Second           // that a sighting waits to be written before it is told
 	journalDelay    = 50 * time.Millisecond // until what nobody waits for is written
 	journalSync     = time.Second           // until what was written is made durable
 	journalRetry    = 10 * time.Second      // until a journal that cannot be written is tried again
@@ -45,6 +45,7 @@ type journal struct {
 	mu       sync.Mutex
 	written  uint64        // all kept sightings up to this place are in the file; guarded by mu
 	idle     bool          // there is nothing to wait for: the journal does not work; guarded by mu
+	stalled  bool          // nor now: somebody has waited in vain since the last write; guarded by mu
 	progress chan struct{} // closed when one of the two changes; guarded by mu
 	file     *os.File      // nil: the journal cannot be written; guarded by mu
 	number   uint64        // of file; guarded by mu
@@ -162,7 +163,7 @@ const (
 func (j *journal) reached(place uint64, c condition) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.written, j.idle = place, c == rests
+	j.written, j.idle, j.stalled = place, c == rests, false
 	close(j.progress)
 	j.progress = make(chan struct{})
 }
@@ -172,7 +173,7 @@ func (j *journal) wait(ctx context.Context, place uint64) {
 	var patience *time.Timer
 	for {
 		j.mu.Lock()
-		done, progress := j.idle || j.written >= place, j.progress
+		done, progress := j.idle || j.stalled || j.written >= place, j.progress
 		j.mu.Unlock()
 		if done {
 			return
@@ -184,6 +185,9 @@ func (j *journal) wait(ctx context.Context, place uint64) {
 		select {
 		case <-progress:
 		case <-patience.C:
+			j.mu.Lock()
+			j.stalled = j.progress == progress // a disk that hangs is waited for once, not for each
+			j.mu.Unlock()
 			return
 		case <-ctx.Done():
 			return

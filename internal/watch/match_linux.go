@@ -171,7 +171,7 @@ func (p *subject) runs(exes []string) fit {
 		}
 	}
 	if errors.Is(p.exeErr, fs.ErrPermission) {
-		return refused
+		return p.calledLike(exes)
 	}
 	if p.exeErr != nil || len(p.exe) == 0 {
 		return fitsNot // a thread of the kernel, or it has ended
@@ -179,6 +179,22 @@ func (p *subject) runs(exes []string) fit {
 	for _, exe := range exes {
 		if isPath(exe) && exe == string(p.exe) || !isPath(exe) && exe == path.Base(string(p.exe)) {
 			return fits
+		}
+	}
+	return fitsNot
+}
+
+// calledLike says of a process whose program may not be seen whether it could be
+// one of these: the kernel calls a process like the file that it executed, unless
+// it names itself otherwise.
+func (p *subject) calledLike(exes []string) fit {
+	const longest = 15 // bytes that the kernel keeps
+	name, err := p.in.Read("comm")
+	name = bytes.TrimSuffix(name, []byte("\n"))
+	for _, exe := range exes {
+		base := path.Base(exe)
+		if err == nil && base[:min(len(base), longest)] == string(name) {
+			return refused
 		}
 	}
 	return fitsNot

@@ -80,23 +80,21 @@ func newPrey(t *testing.T, group string, n int) *prey {
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(p.kill)
+	t.Cleanup(func() {
+		p.kill()
+		_ = p.Wait()
+	})
 	if err := os.WriteFile(filepath.Join(group, "cgroup.procs"), []byte(strconv.Itoa(p.Process.Pid)), 0); err != nil {
 		t.Fatal(err)
 	}
 	return p
 }
 
-func (p *prey) kill() {
-	_ = p.Process.Kill()
-	_ = p.Wait()
-}
+// kill kills it. Its zombie stays, by which every kernel tells how it ended.
+func (p *prey) kill() { _ = p.Process.Kill() }
 
 // eat has it eat until the kernel kills it.
-func (p *prey) eat() {
-	_, _ = io.WriteString(p.in, "now\n")
-	_ = p.Wait()
-}
+func (p *prey) eat() { _, _ = io.WriteString(p.in, "now\n") }
 
 var (
 	killed = dtc.Exit{Kind: dtc.ExitSignal, Number: int(unix.SIGKILL)}
@@ -171,7 +169,7 @@ func TestManyOutOfMemory(t *testing.T) {
 		f.is(t, pid, dtc.StateAlive)
 	}
 	for _, p := range all {
-		_, _ = io.WriteString(p.in, "now\n")
+		p.eat()
 	}
 	for range n {
 		if dead := f.next(t); dead.State != dtc.StateDead || dead.Exit != outOf {

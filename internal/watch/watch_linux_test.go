@@ -28,6 +28,8 @@ func platformHelper(verb, arg string) {
 	switch verb {
 	case "find":
 		findHelper(arg)
+	case "exe":
+		exeHelper(arg)
 	case "parent": // of a child, which it reaps if arg says so; the child's pid is its first line
 		c := exec.Command("sleep", "1000")
 		if err := c.Start(); err != nil {
