@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -69,6 +70,7 @@ func TestWindowsUnderWine(t *testing.T) {
 		}
 	})
 	t.Run("watch", func(t *testing.T) { w.watch(t, l, at) })
+	t.Run("watch a hundred", func(t *testing.T) { w.watchMany(t, l, at) })
 	t.Run("follow", func(t *testing.T) { w.follow(t, l, file) })
 	t.Run("dtc.exe asks a Linux agent", func(t *testing.T) {
 		r := namespace("").run(t, w.run, w.exe("dtc.exe"), "get", "memory", "--host", "here", "--home", windowsPath(l.home))
@@ -132,6 +134,74 @@ func (w wine) watch(t *testing.T, l *lone, at string) {
 	eventually(t, logs, func() bool { return strings.Contains(logs(), "state=dead") })
 	if !regexp.MustCompile(fmt.Sprintf(`pid=%d name=\S+ state=dead exit_code=3 lived=`, pid)).MatchString(logs()) {
 		t.Errorf("process log:\n%s", logs())
+	}
+}
+
+// watchMany watches a hundred Windows processes, more than one wait takes
+// handles, and has each told with its exit code.
+func (w wine) watchMany(t *testing.T, l *lone, at string) {
+	t.Helper()
+	const many = 100
+	program := filepath.Join(t.TempDir(), "mortals.exe")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./testdata/mortals")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=windows", "GOARCH=amd64")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build for Windows: %v\n%s", err, out)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, w.run, program, strconv.Itoa(many))
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = stdin.Close(); _ = cmd.Wait() }()
+	codes, pids := map[string]string{}, []string{}
+	for lines := bufio.NewScanner(stdout); len(codes) < many && lines.Scan(); {
+		pid, code, ok := strings.Cut(strings.TrimSpace(lines.Text()), " ")
+		if _, err := strconv.Atoi(pid); !ok || err != nil {
+			t.Fatalf("mortals: %s", lines.Text())
+		}
+		codes[pid], pids = code, append(pids, pid)
+	}
+
+	xml := filepath.Join(l.home, "conf", "monitor.xml")
+	list := regexp.MustCompile("(<ip_port>" + regexp.QuoteMeta(at) + "</ip_port>)<monitor_pid>[^<]*</monitor_pid>")
+	writeFile(t, xml, list.ReplaceAllString(readFile(xml), "$1<monitor_pid>"+strings.Join(pids, ",")+"</monitor_pid>"))
+	l.dtc(t, "reload")
+	logs := func() string {
+		paths, _ := filepath.Glob(filepath.Join(l.home, "logs", "127.0.0.2", "*_process_*.log"))
+		var all string
+		for _, p := range paths {
+			all += readFile(p)
+		}
+		return all
+	}
+	before := strings.Count(logs(), "state=dead")
+	eventually(t, logs, func() bool {
+		for _, pid := range pids {
+			if !regexp.MustCompile("(?m) pid=" + pid + " .*state=alive ").MatchString(logs()) {
+				return false
+			}
+		}
+		return true
+	})
+	_ = stdin.Close()
+	eventually(t, logs, func() bool { return strings.Count(logs(), "state=dead") >= before+many })
+	for pid, code := range codes {
+		if n := len(regexp.MustCompile("(?m) pid="+pid+" .*state=dead exit_code="+code+" ").FindAllString(logs(), -1)); n != 1 {
+			t.Errorf("the end of %s with %s stands there %d times", pid, code, n)
+		}
+	}
+	if n := strings.Count(logs(), "state=dead"); n != before+many {
+		t.Errorf("%d deaths, want %d", n, before+many)
 	}
 }
 

@@ -281,6 +281,8 @@ func TestRuleHandover(t *testing.T) {
 		b := newRuleBench(t, dtc.ProcessRule{Min: 3, RestartWithin: 10 * time.Second})
 		b.at(1).came(1).at(1.5).came(2).at(2).came(3).tells("alive 1", "alive 2", "alive 3", "normal of 3")
 		b.at(4).end(1).tells().at(14).look(2, 3).tells("dead 1", "count of 2")
+		b.at(20).came(4).at(20.02).came(5).tells("alive 4", "normal of 3", "alive 5")
+		b.at(20.04).end(5).tells() // who was there before him came in nobody's place
 	})
 	t.Run("those that were there from the beginning are not either", func(t *testing.T) {
 		newRuleBench(t, within, 1, 2).at(1).end(1).tells().at(11).look(2).tells("dead 1")
@@ -407,6 +409,10 @@ func TestRuleGoesOnAfterARestartOfTheAgent(t *testing.T) {
 		b.born(9, 60)
 		b.look(3, 8, 9).tells("alive 8", "restarted 1 by 9 after 0s", "alive 9")
 		b.at(110).look(3, 8, 9).tells("dead 2")
+	})
+	t.Run("a newcomer of before", func(t *testing.T) {
+		newRuleBench(t, within, 1).at(1).came(2).tells("alive 2").at(5).restart("b").
+			unseen(1, 2).tells("restarted 1 by 2 after 0s").look(2).tells()
 	})
 	t.Run("the same without a time", func(t *testing.T) {
 		b := newRuleBench(t, plain, 1).at(100).restart("b").unseen(1, 50).tells("dead 1")

@@ -156,6 +156,23 @@ func TestDroppedRuleTellsWhoWaits(t *testing.T) {
 	f.quiet(t)
 	f = watchRules(t, w)
 	f.all(t, "web", line("dead", a.pid))
+	f.quiet(t)
+}
+
+func TestRuleThatGivesNoTimeAnyMore(t *testing.T) {
+	a := start(t, "exit 0")
+	finder := newFakeFinder()
+	finder.set("web", a.pid)
+	w := newWatcher(t, finds(finder))
+	r := ruleCalled("web")
+	r.RestartWithin = time.Hour
+	f := watchRules(t, w, r)
+	f.all(t, "web", line("alive", a.pid), "normal 1")
+	a.kill()
+	f.quiet(t)
+	f = watchRules(t, w, ruleCalled("web"))
+	f.all(t, "web", line("dead", a.pid), "missing 0")
+	f.quiet(t)
 }
 
 func TestRuleOfOneAskerAndPIDOfAnother(t *testing.T) {
@@ -282,10 +299,17 @@ func TestRuleWhileItIsLookedFor(t *testing.T) {
 
 	f = watchRules(t, w, ruleCalled("web"))
 	goOn = <-finder.pause
+	finder.set("web")
+	finder.add(t, a.pid, "web") // as a finder does with those that are there
 	finder.add(t, n.pid, "web")
 	close(goOn)
 	f.all(t, "web", line("alive", n.pid), line("alive", a.pid), "normal 2")
 	f.quiet(t)
+	w.mu.Lock()
+	if kept := len(w.sessions["m"].kept); kept != 1 {
+		t.Errorf("%d newcomers are told for one", kept)
+	}
+	w.mu.Unlock()
 	n.kill()
 	f.all(t, "web", line("dead", n.pid))
 }

@@ -30,7 +30,7 @@ func sampled(t *testing.T, w *Watcher, pid int, enough func(v vitals) bool) {
 
 func TestPostMortem(t *testing.T) {
 	w := newWatcher(t, often)
-	c := exec.Command("sh", "-c", "n=0; while [ $n -lt 300000 ]; do n=$((n+1)); done; kill -TERM $$", "busy")
+	c := exec.Command("sh", "-c", "n=0; while [ $n -lt 100000 ]; do n=$((n+1)); done; kill -TERM $$", "busy")
 	c.Stdin = nil
 	for range 20 {
 		null, err := os.Open(os.DevNull)
@@ -68,7 +68,7 @@ func TestPostMortem(t *testing.T) {
 	if post.PPID != os.Getpid() || post.Parent != me.Name {
 		t.Errorf("parent %d %q, want %d %q", post.PPID, post.Parent, os.Getpid(), me.Name)
 	}
-	want := "sh -c n=0; while [ $n -lt 300000 ]; do n=$((n+1)); done; kill -TERM $$ busy"
+	want := "sh -c n=0; while [ $n -lt 100000 ]; do n=$((n+1)); done; kill -TERM $$ busy"
 	if post.Command != want {
 		t.Errorf("command %q", post.Command)
 	}
