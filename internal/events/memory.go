@@ -23,6 +23,10 @@ const memoryDelay = 500 * time.Millisecond
 // memoryRetry is the pause after a write that failed.
 const memoryRetry = 10 * time.Second
 
+// memoryTouch is how often the file is marked as up to date while nothing
+// changes: what was written into the logs since then is read at the next start.
+const memoryTouch = 10 * time.Minute
+
 // Memory is what the monitor last knew of each host, so that a death that fell
 // into the absence of both the monitor and the agent is told as one. Losing it
 // loses no event that has been written.
@@ -173,13 +177,31 @@ func (m *Memory) Forget(keep func(address string) bool) {
 	m.dirty = m.dirty || len(m.hosts) != before
 }
 
+// touch marks the file as up to date, if it is.
+func (m *Memory) touch() {
+	now := time.Now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.dirty {
+		return
+	}
+	if err := os.Chtimes(m.path, now, now); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		m.log.Warn("mark what is known of the hosts as up to date; the next start takes longer", "path", m.path, "error", err)
+	}
+}
+
 // Run writes changes until ctx is done, and then the last ones. What cannot be
 // written is tried again.
 func (m *Memory) Run(ctx context.Context) error {
+	idle := time.NewTicker(memoryTouch)
+	defer idle.Stop()
 	for delay := memoryDelay; ; {
 		select {
 		case <-ctx.Done():
 			return m.flush()
+		case <-idle.C:
+			m.touch()
+			continue
 		case <-m.wake:
 		}
 		t := time.NewTimer(delay)

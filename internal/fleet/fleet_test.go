@@ -282,7 +282,7 @@ func TestKeep(t *testing.T) {
 	var keeping sync.WaitGroup
 	defer keeping.Wait()
 	defer cancel()
-	var inside atomic.Int32
+	var inside, refusals atomic.Int32
 	keeping.Go(func() {
 		f.Keep(ctx, h, Keeper{
 			Up: func(ctx context.Context, c *wire.Client, info dtc.Info) error {
@@ -293,7 +293,13 @@ func TestKeep(t *testing.T) {
 				told <- "up " + info.Run
 				return c.Watch(ctx, dtc.Watching{}, func(dtc.Sighting) error { return nil })
 			},
-			Down: func(error) { told <- "down" },
+			Down: func(error) error {
+				told <- "down"
+				if refusals.Add(-1) >= 0 {
+					return errors.New("cannot be told now")
+				}
+				return nil
+			},
 		})
 	})
 	next := func(want string) {
@@ -308,11 +314,14 @@ func TestKeep(t *testing.T) {
 		}
 	}
 	next("up 1")
+	refusals.Store(2)
 	if l, ok := f.State(h); !ok || !l.Up || l.Info.Run != "1" || l.Since.IsZero() {
 		t.Errorf("State = %+v, %v", l, ok)
 	}
 	stop()
-	next("down")
+	for range 3 { // until it is told
+		next("down")
+	}
 	time.Sleep(500 * time.Millisecond) // tries that fail too tell nothing
 	l, _ := f.State(h)
 	if l.Up || l.Info.Run != "1" || l.Err == nil || time.Since(l.Since) < 500*time.Millisecond {

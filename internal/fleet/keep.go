@@ -36,8 +36,9 @@ type Keeper struct {
 	Up func(ctx context.Context, c *wire.Client, info dtc.Info) error
 
 	// Down is called once when the host cannot be asked: when the first try
-	// fails, and when the first try after a lost connection does.
-	Down func(err error)
+	// fails, and when the first try after a lost connection does. After an error
+	// of its own it is called again when the next try fails.
+	Down func(err error) error
 }
 
 // Times of Keep.
@@ -59,6 +60,7 @@ const (
 // pauses of 0.2 s to 5 s.
 func (f *Fleet) Keep(ctx context.Context, h Host, k Keeper) {
 	pause := backoff{spread: time.Duration(maphash.Comparable(f.seed, h.Address) % 1024)}
+	owed := false // Down, for the host is not up
 	for limit := infoTimeout; ctx.Err() == nil; {
 		c := f.Client(h)
 		info, err := f.contact(ctx, c, limit)
@@ -67,10 +69,11 @@ func (f *Fleet) Keep(ctx context.Context, h Host, k Keeper) {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			if f.changed(h, Liveness{Err: err}) {
-				k.Down(err)
+			if f.changed(h, Liveness{Err: err}) || owed {
+				owed = k.Down(err) != nil
 			}
 		default:
+			owed = false
 			f.changed(h, Liveness{Up: true, Info: info})
 			began := time.Now()
 			_ = k.Up(ctx, c, info)

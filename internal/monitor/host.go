@@ -35,6 +35,7 @@ type hostWatch struct {
 	targets map[int]*target       // guarded by mu; by pid
 	rules   map[string]*ruleWatch // guarded by mu; by name
 	strange bool                  // guarded by mu; the agent told what it was not asked, and that has been logged
+	failing bool                  // guarded by mu; the last event could not be recorded, and that has been logged
 	state   events.HostState      // guarded by mu; as told
 }
 

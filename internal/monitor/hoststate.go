@@ -1,81 +1,121 @@
 package monitor
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
 	"time"
 
 	"dtc"
 	"dtc/internal/config"
+	"dtc/internal/events"
 )
 
 // found notes that the agent answers: that it can be asked again, and whether
 // its host has rebooted since.
 func (w *hostWatch) found(info dtc.Info) error {
 	w.mu.Lock()
-	h, before := w.host, w.state
+	before := w.state
 	w.strange = false
 	w.mu.Unlock()
 	if before.Unreachable || before.Stopped {
-		if err := w.tell(h, dtc.StateReachable, ""); err != nil {
+		if err := w.tell(dtc.Event{State: dtc.StateReachable}); err != nil {
+			return err
+		}
+		w.setState(func(s *events.HostState) { s.Unreachable, s.Stopped = false, false })
+	}
+	if before.Boot == info.Boot {
+		return nil
+	}
+	if before.Boot != "" {
+		err := w.tell(dtc.Event{
+			ID: w.rebootID(before.Boot, info.Boot), State: dtc.StateRebooted,
+			Reason: "the host has started anew since it was last asked",
+		})
+		if err != nil {
 			return err
 		}
 	}
-	if before.Boot != "" && before.Boot != info.Boot {
-		if err := w.tell(h, dtc.StateRebooted, "the host has started anew since it was last asked"); err != nil {
-			return err
-		}
-	}
-	w.mu.Lock()
-	w.state.Unreachable, w.state.Stopped, w.state.Boot = false, false, info.Boot
-	changed := w.state != before
-	w.mu.Unlock()
-	if changed {
-		w.rememberState()
-	}
+	w.setState(func(s *events.HostState) { s.Boot = info.Boot })
 	return nil
+}
+
+// rebootID is the id of the event that tells a reboot, the same however often
+// that is told: the memory of the boot is written a moment after the line, and
+// the monitor may be killed between the two.
+func (w *hostWatch) rebootID(from, to string) string {
+	h, _ := w.current()
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %q %q", h.Address, from, to))
+	return "m" + hex.EncodeToString(sum[:8]) + "-boot"
 }
 
 // stopped notes that somebody stopped the agent on purpose: its last word.
 // Unreachable follows when it cannot be asked, and reachable when it can.
 func (w *hostWatch) stopped(how check) error {
 	w.mu.Lock()
-	h, before := w.host, w.state
+	known := w.state.Stopped
 	w.mu.Unlock()
-	if before.Stopped || how.routine {
+	if known || how.routine {
 		return nil
 	}
-	if err := w.tell(h, dtc.StateStopped, "the agent was stopped on purpose"); err != nil {
+	if err := w.tell(dtc.Event{State: dtc.StateStopped, Reason: "the agent was stopped on purpose"}); err != nil {
 		return err
 	}
-	w.mu.Lock()
-	w.state.Stopped = true
-	w.mu.Unlock()
-	w.rememberState()
+	w.setState(func(s *events.HostState) { s.Stopped = true })
 	return nil
 }
 
 // lost notes that the agent cannot be asked. It is one line, whatever the
-// number of attempts, and says nothing of the host's processes.
-func (w *hostWatch) lost(err error) {
+// number of attempts, and says nothing of the host's processes. What cannot be
+// written has not been told.
+func (w *hostWatch) lost(err error) error {
 	w.mu.Lock()
-	h, down := w.host, w.state.Unreachable
+	known := w.state.Unreachable
 	w.mu.Unlock()
-	if down || w.tell(h, dtc.StateUnreachable, dtc.KindOf(err).String()+": "+err.Error()) != nil {
-		return // what is not written has not been told: reachable will not be, either
+	if known {
+		return nil
 	}
-	w.mu.Lock()
-	w.state.Unreachable = true
-	w.mu.Unlock()
-	w.rememberState()
+	if err := w.tell(dtc.Event{State: dtc.StateUnreachable, Reason: dtc.KindOf(err).String() + ": " + err.Error()}); err != nil {
+		return err
+	}
+	w.setState(func(s *events.HostState) { s.Unreachable = true })
+	return nil
 }
 
-func (w *hostWatch) tell(h config.Host, state dtc.State, reason string) error {
-	w.m.log.Info("host", "name", h.Name, "address", h.Address, "state", string(state), "reason", reason)
-	err := w.m.record(config.FolderName(h.Address.Addr()), dtc.Event{
-		Time: time.Now(), Host: h.Name, Address: h.Address.String(),
-		Kind: dtc.EventHost, State: state, Reason: reason,
-	})
-	if err != nil {
-		w.m.log.Error("record an event", "host", h.Name, "state", string(state), "error", err)
+// tell records what happened to the host: an event with a state and a reason.
+func (w *hostWatch) tell(e dtc.Event) error {
+	h, _ := w.current()
+	e.Time, e.Kind, e.Host, e.Address = time.Now(), dtc.EventHost, h.Name, h.Address.String()
+	if err := w.record(h.Address.Addr(), e); err != nil {
+		return err
+	}
+	w.m.log.Info("host", "name", h.Name, "address", h.Address, "state", string(e.State), "reason", e.Reason)
+	return nil
+}
+
+// record writes down an event of the host. That it cannot, and that it can again,
+// is logged once: it is tried anew with every connection.
+func (w *hostWatch) record(at netip.Addr, e dtc.Event) error {
+	err := w.m.record(config.FolderName(at), e)
+	w.mu.Lock()
+	before := w.failing
+	w.failing = err != nil
+	name := w.host.Name
+	w.mu.Unlock()
+	switch {
+	case err != nil && !before:
+		w.m.log.Error("what happens on a host cannot be recorded now; that is tried again", "host", name, "error", err)
+	case err == nil && before:
+		w.m.log.Info("what happens on a host is recorded again", "host", name)
 	}
 	return err
+}
+
+// setState notes what has been told of the host, for this run and the next.
+func (w *hostWatch) setState(with func(*events.HostState)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	with(&w.state)
+	w.m.memory.SetState(w.host.Address.String(), w.state)
 }

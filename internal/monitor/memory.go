@@ -114,14 +114,6 @@ func (h *loggedHost) addRule(e *dtc.Event) {
 	}
 }
 
-// rememberState keeps what is known of the host for the next run.
-func (w *hostWatch) rememberState() {
-	w.mu.Lock()
-	state, address := w.state, w.host.Address.String()
-	w.mu.Unlock()
-	w.m.memory.SetState(address, state)
-}
-
 // rememberProcess keeps the identity of a process that was seen alive, also
 // when its end has been told: a zombie may stay for long. t is as it was
 // before. w.mu is held.

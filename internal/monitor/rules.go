@@ -75,10 +75,15 @@ func (w *hostWatch) wantedRules(rules []dtc.ProcessRule) []dtc.ProcessRule {
 			r.selects = selects
 			w.m.memory.BeginRule(address, rule.Name, selects)
 			w.m.memory.SetRule(address, rule.Name, r.last, r.boot)
-		default: // another one of that name begins anew
-			r = newRuleWatch(selects)
-			w.rules[rule.Name] = r
+		default: // another one of that name begins anew, but for what was told of it
+			next := newRuleWatch(selects)
 			w.m.memory.BeginRule(address, rule.Name, selects)
+			if r != nil && r.last != "" {
+				next.last = r.last
+				w.m.memory.SetRule(address, rule.Name, r.last, "")
+			}
+			r = next
+			w.rules[rule.Name] = r
 		}
 		rule.Known, rule.KnownBoot = r.known(w.state.Boot)
 		list[i] = rule

@@ -6,11 +6,11 @@ import (
 	"time"
 
 	"dtc"
-	"dtc/internal/config"
 )
 
 // saw writes a sighting to the process log, unless it says nothing new.
 func (w *hostWatch) saw(ctx context.Context, s dtc.Sighting, how check) error {
+	came := time.Now()
 	w.writing.Lock()
 	defer w.writing.Unlock()
 	if s.State == dtc.StateStopped {
@@ -20,16 +20,42 @@ func (w *hostWatch) saw(ctx context.Context, s dtc.Sighting, how check) error {
 	if !ok {
 		return nil
 	}
-	if err := w.pace.wait(ctx, &e); err != nil {
-		return err
+	if !w.expected(&s, how) {
+		if err := w.pace.wait(ctx, &e); err != nil {
+			return err
+		}
 	}
 	e.Time = time.Now()
+	older(&s, e.Time.Sub(came))
 	setEnd(&e, &s)
-	if err := w.m.record(config.FolderName(at.Addr()), e); err != nil {
+	if err := w.record(at.Addr(), e); err != nil {
 		return err
 	}
 	w.took(&s, e.Time)
 	return nil
+}
+
+// expected says whether a routine check found what was known: the configuration
+// says how many such lines there are, and not the agent.
+func (w *hostWatch) expected(s *dtc.Sighting, how check) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !how.routine {
+		return false
+	}
+	if s.Rule == "" || s.Process.PID == 0 {
+		return true // one of each
+	}
+	r := w.rules[s.Rule]
+	return r != nil && r.members[s.Process.PID] != nil
+}
+
+// older adds to the age of a sighting what it has waited here.
+func older(s *dtc.Sighting, waited time.Duration) {
+	s.Age += waited
+	if s.AgeMost > 0 {
+		s.AgeMost += waited
+	}
 }
 
 // judge returns what a sighting tells and the address of its host, if that is

@@ -56,11 +56,12 @@ func (w *hostWatch) wantedTargets(pids []int) []dtc.WatchTarget {
 }
 
 // targetOf returns what is known of a watched pid, nil if it is not watched.
-// What ended before it was taken out of the configuration is told all the same.
-// w.mu is held.
+// What ended before it was taken out of the configuration is told all the same,
+// and who came after it. w.mu is held.
 func (w *hostWatch) targetOf(s *dtc.Sighting) *target {
 	t := w.targets[s.Process.PID]
-	if t == nil && s.State == dtc.StateDead && slices.Contains(w.former.PIDs, s.Process.PID) {
+	past := s.State == dtc.StateDead || s.State == dtc.StateReplaced
+	if t == nil && past && slices.Contains(w.former.PIDs, s.Process.PID) {
 		t = &target{}
 	}
 	return t

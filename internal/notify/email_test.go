@@ -22,12 +22,12 @@ import (
 // scriptedMail is a mail server that answers what it is told to.
 type scriptedMail struct {
 	net.Listener
-	answers map[string]string // by the beginning of a command; "" is the greeting. "drop" closes, "hang" waits
-	wg      sync.WaitGroup
+	wg sync.WaitGroup
 
-	mu    sync.Mutex
-	asked []string // commands
-	mails []string // what was accepted
+	mu      sync.Mutex
+	answers map[string]string // by the beginning of a command; "" is the greeting. "drop" closes, "hang" waits
+	asked   []string          // commands
+	mails   []string          // what was accepted
 }
 
 func newScriptedMail(tb testing.TB, answers map[string]string) *scriptedMail {
@@ -64,6 +64,8 @@ func usual() []string {
 
 // answer is what is said to a command.
 func (m *scriptedMail) answer(command string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	best := ""
 	for begin := range m.answers {
 		if strings.HasPrefix(command, begin) && len(begin) > len(best) {
@@ -206,12 +208,13 @@ func TestEmailAnswers(t *testing.T) {
 // TestEmailToTheRest has a recipient put off who is tried again without those
 // that have the mail.
 func TestEmailToTheRest(t *testing.T) {
-	answers := map[string]string{"RCPT TO:<b@": "450 4.2.0 greylisted"}
-	m := newScriptedMail(t, answers)
+	m := newScriptedMail(t, map[string]string{"RCPT TO:<b@": "450 4.2.0 greylisted"})
 	s := testSender(t, "email", t.TempDir(), plainMail(m.Addr().String()))
 	n := aNotice()
 	checkError(t, sendTo(t, s, n))
-	delete(answers, "RCPT TO:<b@")
+	m.mu.Lock()
+	delete(m.answers, "RCPT TO:<b@")
+	m.mu.Unlock()
 	before := len(m.commands())
 	must(t, sendTo(t, s, n))
 	must(t, sendTo(t, s, n)) // nobody is left
@@ -257,8 +260,10 @@ func TestEmailWithoutTLS(t *testing.T) {
 		})
 	}
 	t.Run("CRAM-MD5", func(t *testing.T) {
-		m := newScriptedMail(t, map[string]string{"EHLO": "250-x\r\n250 AUTH PLAIN CRAM-MD5", "AUTH CRAM-MD5": "334 PDE+"})
-		m.answers["b3Bz"] = "235 ok" // "ops", and a hash
+		m := newScriptedMail(t, map[string]string{
+			"EHLO": "250-x\r\n250 AUTH PLAIN CRAM-MD5", "AUTH CRAM-MD5": "334 PDE+",
+			"b3Bz": "235 ok", // "ops", and a hash
+		})
 		values := plainMail(m.Addr().String())
 		values["user"], values["password"] = "ops", "s3cret-pass"
 		must(t, sendTo(t, testSender(t, "email", t.TempDir(), values), aNotice()))

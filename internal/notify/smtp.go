@@ -29,15 +29,15 @@ func (v *values) transmit(ctx context.Context, l *letter, took func(to string)) 
 	config.ServerName = l.host
 	ctx, cancel := context.WithTimeout(ctx, mailTime)
 	defer cancel()
-	conn, err := (&net.Dialer{Timeout: connectTime}).DialContext(ctx, "tcp", l.server)
+	line, err := (&net.Dialer{Timeout: connectTime}).DialContext(ctx, "tcp", l.server)
 	if err != nil {
 		return nil, v.mailFault(l, "connect", err)
 	}
-	defer conn.Close()
+	defer line.Close()
 	// Nothing of the protocol waits for longer than ctx.
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = line.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	conn = &boundedConn{Conn: conn, left: maxSMTPAnswer}
+	var conn net.Conn = &boundedConn{Conn: line, left: maxSMTPAnswer}
 	if l.tls == tlsImplicit {
 		conn = tls.Client(conn, config)
 	}
@@ -45,7 +45,7 @@ func (v *values) transmit(ctx context.Context, l *letter, took func(to string)) 
 	if s.client, err = smtp.NewClient(conn, l.host); err != nil {
 		return nil, v.mailFault(l, "its greeting", err)
 	}
-	if err := s.open(conn.LocalAddr(), config); err != nil {
+	if err := s.open(line.LocalAddr(), config); err != nil {
 		return nil, err
 	}
 	refused, err = s.deliver(took)

@@ -81,6 +81,16 @@ func UnitName(name string) string {
 	}
 }
 
+// Usual returns where the folders of a unit are when it runs, if it is one of the
+// usual kind. The name is a plain one.
+func (u *Units) Usual(name string) []string {
+	dirs := make([]string, len(u.roots))
+	for i, root := range u.roots {
+		dirs[i] = filepath.Join(root, "system.slice", name)
+	}
+	return dirs
+}
+
 // Find returns the folders of the units with these whole names, in their order:
 // none of one that does not run. A unit may have one in each hierarchy.
 func (u *Units) Find(names []string) [][]string {

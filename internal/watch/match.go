@@ -98,7 +98,11 @@ func newSelector(r *dtc.ProcessRule) (s *selector, size int, err error) {
 		if !filepath.IsAbs(r.PIDFile) {
 			s.problem = fmt.Sprintf("pidfile %q is no whole path on this system", r.PIDFile)
 		}
-	case byUnit, byPort:
+	case byUnit:
+		if strings.ContainsAny(r.Unit, "/\x00") {
+			s.problem = fmt.Sprintf("%s is no name of a unit", quoted(r.Unit))
+		}
+	case byPort:
 	}
 	return s, size, nil
 }

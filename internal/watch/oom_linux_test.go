@@ -36,7 +36,7 @@ func memoryGroup(tb testing.TB, name string, limit int) (dir string) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		tb.Fatalf("the test needs root to make a control group: %v", err)
 	}
-	tb.Cleanup(func() { removeGroup(tb, dir) })
+	tb.Cleanup(func() { removeMemoryGroup(tb, dir) })
 	for file, value := range limits {
 		err := os.WriteFile(filepath.Join(dir, file), []byte(strconv.Itoa(value)), 0)
 		if err != nil && file != "memory.swap.max" { // that a kernel without swap does not have
@@ -46,8 +46,8 @@ func memoryGroup(tb testing.TB, name string, limit int) (dir string) {
 	return dir
 }
 
-// removeGroup waits until the group is empty.
-func removeGroup(tb testing.TB, dir string) {
+// removeMemoryGroup waits until the group is empty.
+func removeMemoryGroup(tb testing.TB, dir string) {
 	tb.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 		err := os.Remove(dir)

@@ -74,11 +74,11 @@ func (p *preview) targets(ctx context.Context, targets []dtc.WatchTarget) {
 // rules adds what rules come to.
 func (p *preview) rules(sels []*selector, answers []answer) {
 	for i, a := range answers {
-		m := dtc.RuleMatches{Rule: sels[i].rule.Name, Total: a.total}
+		m := dtc.RuleMatches{Rule: sels[i].rule.Name, Total: a.total, Reason: string(shorten([]byte(a.problem), maxCommand))}
 		if a.err != nil {
 			m.Problem = string(shorten([]byte(a.err.Error()), maxCommand))
-			p.text += len(m.Problem)
 		}
+		p.text += len(m.Problem) + len(m.Reason)
 		for n := range a.found {
 			if n == maxPreview || p.text > 2*previewText {
 				break

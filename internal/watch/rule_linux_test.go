@@ -48,7 +48,7 @@ func finish(c *exec.Cmd) {
 // napAs starts one that has this pid.
 func napAs(t *testing.T, pid int, argument string) *exec.Cmd {
 	t.Helper()
-	for range 200 {
+	for range 2000 {
 		if err := os.WriteFile("/proc/sys/kernel/ns_last_pid", []byte(strconv.Itoa(pid-1)), 0); err != nil {
 			t.Fatalf("the test needs root to choose a pid: %v", err)
 		}

@@ -71,9 +71,6 @@ func sameBounds(a, b *dtc.ProcessRule) bool {
 func (w *Watcher) rebind(r *rule, spec *dtc.ProcessRule) {
 	m := &r.machine
 	m.bind(spec)
-	if m.within == 0 {
-		m.flush()
-	}
 	m.begun, m.known = false, true
 	r.spec.Min, r.spec.Max, r.spec.RestartWithin = spec.Min, spec.Max, spec.RestartWithin
 	r.starting = true

@@ -84,6 +84,16 @@ func TestRuleOverCalls(t *testing.T) {
 	if now := finder.countScans(); now != scans {
 		t.Errorf("a rule that goes on was looked for %d times", now-scans)
 	}
+
+	n.kill()
+	eventually(t, "it is missed", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return len(w.sessions["m"].kept) == 2
+	})
+	f = watchRules(t, w, ruleCalled("web"))
+	f.all(t, "web", line("dead", n.pid), "missing 0")
+	f.quiet(t)
 }
 
 func TestRulesChange(t *testing.T) {
@@ -427,6 +437,29 @@ func TestRuleTakesUpWhatItMissed(t *testing.T) {
 	f = watchRules(t, w, r)
 	f.all(t, "web", line("dead", gone.pid), line("alive", a.pid), "normal 1", line("alive", late.pid))
 	f.quiet(t)
+}
+
+// TestRuleTellsNobodyTwiceOverARestart gives an agent that was started anew a
+// process as known whose end is on its way.
+func TestRuleTellsNobodyTwiceOverARestart(t *testing.T) {
+	a, gone := start(t, "exit 0"), start(t, "exit 0")
+	finder, dir := newFakeFinder(), t.TempDir()
+	finder.set("web", a.pid)
+	r := ruleCalled("web")
+	r.Known = []dtc.ProcessID{identify(t, a.pid), identify(t, gone.pid)}
+	gone.kill()
+	for i := range 3 {
+		w := startRun(t, dir, fmt.Sprint("run", i), finds(finder))
+		r.KnownBoot = w.boot
+		f := watchRules(t, w.Watcher, r)
+		if s := f.of(t, "web", gone.pid, dtc.StateDead); s.Run != "run0" {
+			t.Errorf("told again as %+v", s)
+		}
+		f.all(t, "web", line("alive", a.pid), "normal 1")
+		f.quiet(t)
+		_ = f.stop()
+		w.stop()
+	}
 }
 
 func TestWrongRules(t *testing.T) {

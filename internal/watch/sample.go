@@ -11,14 +11,14 @@ import (
 )
 
 // How many processes are looked at at once, and how often: with four processes
-// each every two seconds, with 5,000 each within an hour. A waking costs more
-// than a look.
+// each every two seconds, with 5,000 each within two hours, as an idle agent is to
+// cost next to nothing. A waking costs more than a look.
 const (
 	few     = 16 // processes
 	fewOnce = 4
 	fewEach = 2 * time.Second
 
-	manyOnce = 16
+	manyOnce = 8
 	manyEach = 10 * time.Second
 
 	// sampleFrom is among how many those are chosen whose last look is longest

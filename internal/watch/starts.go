@@ -27,6 +27,12 @@ const (
 	trialsStayGood = time.Second
 )
 
+// earlyLooks returns how long after one another everyone is looked at when
+// something new is wanted: who came just before may not be what he will be.
+func earlyLooks() []time.Duration {
+	return []time.Duration{time.Second, 5 * time.Second, 30 * time.Second}
+}
+
 // starts tells of processes that start, as the system does.
 type starts interface {
 	// ready says when there is something to take.
@@ -66,6 +72,7 @@ type search struct {
 	residents  map[*selector]*tenants
 
 	tick, full time.Time // when they are due; zero: not
+	early      int       // looks at everyone that come sooner than the next usual one
 }
 
 // tenants are the processes at the place of a wanted selector.
@@ -158,7 +165,10 @@ func (s *search) rewant(ctx context.Context) {
 		fresh = s.looked
 	}
 	fresh = slices.DeleteFunc(fresh, func(sel *selector) bool { return sel.kind.placed() })
-	s.lookAtEveryone(ctx, fresh)
+	if len(fresh) > 0 {
+		s.early = len(earlyLooks())
+		s.lookAtEveryone(ctx, fresh)
+	}
 }
 
 // settlePlaces begins, or ends, to ask files, units and ports.
@@ -193,15 +203,16 @@ func (s *search) stopLooking() {
 
 // startLooking begins to find out who comes, before everyone is looked at.
 func (s *search) startLooking() {
-	s.trySubscribe()
+	if s.starts == nil {
+		s.trySubscribe()
+	}
 	census, err := newCensus()
 	if err == nil {
 		_, err = census.Fresh(nil) // everyone is looked at anyway
 	}
 	if err != nil {
 		s.log.Warn("cannot list the processes", "err", err)
-		s.full = time.Now().Add(lookInterval)
-		return
+		return // it is tried again with the next look at everyone
 	}
 	s.census = census
 }

@@ -127,15 +127,20 @@ func (s *search) lookAtRecent(ctx context.Context, now time.Time) {
 // lookAtEveryone looks at all processes for some of the selectors.
 func (s *search) lookAtEveryone(ctx context.Context, sels []*selector) {
 	now := time.Now()
-	s.full = now.Add(fullInterval)
-	if s.starts == nil {
-		s.full = now.Add(fullIntervalPoor)
-		if now.Sub(s.subscribed) >= subscribeInterval {
-			s.trySubscribe()
-		}
+	if s.starts == nil && now.Sub(s.subscribed) >= subscribeInterval {
+		s.trySubscribe()
 	}
-	if len(sels) == 0 {
-		return
+	if s.census == nil {
+		s.startLooking()
+	}
+	switch looks := earlyLooks(); {
+	case s.early > 0:
+		s.full = now.Add(looks[len(looks)-s.early])
+		s.early--
+	case s.starts == nil:
+		s.full = now.Add(fullIntervalPoor)
+	default:
+		s.full = now.Add(fullInterval)
 	}
 	pids, err := s.system.list()
 	if err == nil {

@@ -75,6 +75,9 @@ func (u *units) search(trials []trial, of []int) {
 		if len(dirs) == 0 {
 			dirs = u.found[names[i]] // it may come back to where it was
 		}
+		if len(dirs) == 0 {
+			dirs = u.groups.Usual(names[i])
+		}
 		u.found[names[i]] = dirs
 	}
 }
