@@ -26,12 +26,15 @@ func NameMatcher(pattern string) (func(name string) bool, error) {
 	if err := checkGlob(pattern); err != nil {
 		return nil, err
 	}
-	// A slash is a character like others in a name: "kworker/0:1".
-	glob := strings.ReplaceAll(pattern, "/", "\x00")
-	return func(name string) bool {
-		ok, err := path.Match(glob, strings.ReplaceAll(name, "/", "\x00"))
-		return name == pattern || ok && err == nil
-	}, nil
+	return func(name string) bool { return MatchName(pattern, name) }, nil
+}
+
+// MatchName says whether a name is the one that is meant, or fits it as a
+// pattern of [path.Match]. A slash is a character like others in a name:
+// "kworker/0:1".
+func MatchName(pattern, name string) bool {
+	ok, err := path.Match(strings.ReplaceAll(pattern, "/", "\x00"), strings.ReplaceAll(name, "/", "\x00"))
+	return name == pattern || ok && err == nil
 }
 
 // checkPath is checkGlob for a path. One of Windows may end with a backslash.

@@ -119,7 +119,7 @@ func (opt *eventsOptions) wants(e *dtc.Event) bool {
 		return false
 	}
 	return len(opt.processes) == 0 || e.Kind == dtc.EventProcess && slices.ContainsFunc(opt.processes, func(name string) bool {
-		return fits(name, e.Rule) || fits(name, e.Name) || e.PID != 0 && name == strconv.Itoa(e.PID)
+		return dtc.MatchName(name, e.Rule) || dtc.MatchName(name, e.Name) || e.PID != 0 && name == strconv.Itoa(e.PID)
 	})
 }
 

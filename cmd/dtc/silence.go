@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -125,7 +124,7 @@ func (a *app) doubtProcesses(names []string, configured []config.Host, selected 
 		return !slices.ContainsFunc(selected, func(s fleet.Host) bool { return s.Address == h.Address })
 	}))
 	for _, name := range names {
-		if _, err := strconv.Atoi(name); err == nil || slices.ContainsFunc(known, func(k string) bool { return fits(name, k) }) {
+		if _, err := strconv.Atoi(name); err == nil || slices.ContainsFunc(known, func(k string) bool { return dtc.MatchName(name, k) }) {
 			continue
 		}
 		hint := ""
@@ -135,15 +134,6 @@ func (a *app) doubtProcesses(names []string, configured []config.Host, selected 
 		line := fmt.Sprintf("dtc: --process %q: no monitor_process of these hosts has that name%s; it stands for processes that are called so", name, hint)
 		fmt.Fprintln(a.stderr, render.Escape(line))
 	}
-}
-
-// fits says whether a name is meant by a name or glob.
-func fits(pattern, name string) bool {
-	if pattern == name {
-		return true
-	}
-	ok, err := path.Match(strings.ReplaceAll(pattern, "/", "\x00"), strings.ReplaceAll(name, "/", "\x00"))
-	return ok && err == nil
 }
 
 // ruleNames returns the names of all rules of some hosts, each once.

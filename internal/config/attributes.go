@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -14,6 +15,7 @@ type attribute struct {
 	required bool
 	secret   bool // no fault shows its value
 	file     bool // it may be file=PATH, which stands for what the file holds
+	exact    bool // white space at its ends could be meant, and none may stand there
 	want     string
 	check    func(value string) error // nil: any text
 }
@@ -73,7 +75,11 @@ func (c *checker) values(n *node) map[string]string {
 		if a.broken {
 			continue
 		}
-		if err := a.rule.wrong(a.value); err != nil {
+		err := a.rule.wrong(a.value)
+		if err == nil && a.cut && a.rule.exact {
+			err = fmt.Errorf(`white space at the beginning or end of %s is cut; write \s`, a.rule.name)
+		}
+		if err != nil {
 			c.attribute(n, a, err)
 			continue
 		}

@@ -38,7 +38,7 @@ func conditions() []string { return []string{"match", "exe", "pidfile", "unit", 
 func processAttributes() []attribute {
 	return []attribute{
 		{name: "name", required: true, want: `a name as in name="web"`, check: checkRuleName},
-		{name: "match", want: wantRegexp, check: checkMatch},
+		{name: "match", want: wantRegexp, check: checkMatch, exact: true},
 		{name: "exe", want: wantExe, check: checkExe},
 		{name: "pidfile", want: wantPath, check: checkPath},
 		{name: "unit", want: wantUnit, check: checkUnit},
@@ -148,8 +148,12 @@ func checkLength(limit int) func(string) error {
 	}
 }
 
-// checkRuleName leaves the comma to the lists of names.
+// checkRuleName leaves the comma to the lists of names, and there the words of
+// states to these.
 func checkRuleName(value string) error {
+	if slices.Contains(dtc.States(), dtc.State(value)) {
+		return errors.New("it is the word of a state, which a list of names would take it for; expected another name")
+	}
 	if strings.Contains(value, ",") {
 		return errors.New("it holds a comma, which separates names where they are listed; expected a name without one")
 	}
@@ -195,6 +199,9 @@ func checkPath(value string) error {
 func checkUnit(value string) error {
 	if strings.Contains(value, "/") {
 		return errors.New("it is no name of a unit, expected " + wantUnit)
+	}
+	if strings.ContainsAny(value, "*?[") {
+		return errors.New("it is a pattern, of which a unit's name is none; expected the name of one unit as in unit=\"nginx.service\"")
 	}
 	return checkLength(maxCondition)(value)
 }

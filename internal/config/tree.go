@@ -41,6 +41,7 @@ type attr struct {
 	value  string // without the white space round it
 	line   int
 	broken bool // a fault in it is told already
+	cut    bool // there was such white space
 }
 
 // frame is an element whose end is yet to come.
@@ -270,7 +271,10 @@ func (p *parser) attributes(f *frame, list []xml.Attr) []attr {
 			p.unknownAttribute(f, name, line)
 		default:
 			value := attributeValue(a.Value)
-			kept = append(kept, attr{rule: known, value: value, line: line, broken: p.dirty && strings.Contains(value, standIn)})
+			kept = append(kept, attr{
+				rule: known, value: value, line: line,
+				broken: p.dirty && strings.Contains(value, standIn), cut: strings.TrimFunc(a.Value, isSpace) != a.Value,
+			})
 		}
 		seen[name] = true
 		pos = behindAttribute(p.data, pos)

@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -173,6 +175,31 @@ func (s *Store) Run(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// tryName is the file that [Store.Try] writes: hidden, and no record.
+const (
+	tryName  = ".try"
+	tryBytes = 4096 // of a block, which most lines fit in
+)
+
+// Try says whether a line could be written into a host's folder now: it writes
+// one elsewhere in it, and takes that away again. Two calls at the same time may
+// both fail.
+func (s *Store) Try(folder string) error {
+	if err := checkFolder(folder); err != nil {
+		return err
+	}
+	dir := filepath.Join(s.dir, folder)
+	if err := makeFolder(dir); err != nil {
+		return fmt.Errorf("try to record events: %w", err)
+	}
+	path := filepath.Join(dir, tryName)
+	err := errors.Join(os.WriteFile(path, make([]byte, tryBytes), fileMode), os.Remove(path))
+	if err != nil {
+		return fmt.Errorf("try to record events: %w", err)
+	}
+	return nil
 }
 
 // recordsOf returns the records of some folders, or of all.

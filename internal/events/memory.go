@@ -34,6 +34,7 @@ type Memory struct {
 	path string
 	log  *slog.Logger
 	wake chan struct{}
+	sync func(context.Context) error // see SyncFirst
 
 	mu    sync.Mutex
 	hosts map[string]*HostMemory // guarded by mu; by address
@@ -49,14 +50,15 @@ type HostMemory struct {
 
 // HostState is what is remembered of a host itself.
 type HostState struct {
-	Boot        string `json:"boot,omitempty"`        // id of the boot last seen
-	Unreachable bool   `json:"unreachable,omitempty"` // told, and not told reachable since
-	Stopped     bool   `json:"stopped,omitempty"`     // its agent, on purpose; told, and not told reachable since
+	Boot        string    `json:"boot,omitempty"`        // id of the boot last seen
+	BootSeen    time.Time `json:"boot_seen,omitzero"`    // when it was first seen, on the monitor's clock
+	Unreachable bool      `json:"unreachable,omitempty"` // told, and not told reachable since
+	Stopped     bool      `json:"stopped,omitempty"`     // its agent, on purpose; told, and not told reachable since
 }
 
 // ProcessMemory is the identity of a process that was seen alive.
 type ProcessMemory struct {
-	Start uint64    `json:"start"` // as [dtc.ProcessID]
+	Start uint64    `json:"start"` // as [dtc.ProcessID]; 0: it is missing, and only its name is known
 	Boot  string    `json:"boot"`
 	Name  string    `json:"name,omitempty"`
 	Seen  time.Time `json:"seen,omitzero"`  // it was alive then, on the monitor's clock
@@ -70,6 +72,7 @@ func (p ProcessMemory) ID(pid int) dtc.ProcessID { return dtc.ProcessID{PID: pid
 // sense is an empty memory: it only helps.
 func OpenMemory(path string, log *slog.Logger) (*Memory, error) {
 	m := &Memory{path: path, log: log, wake: make(chan struct{}, 1), hosts: map[string]*HostMemory{}}
+	m.SyncFirst(func(context.Context) error { return nil })
 	data, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -102,6 +105,12 @@ func (m *Memory) Written() time.Time {
 	}
 	return info.ModTime()
 }
+
+// SyncFirst has sync called before each write of the memory: it makes durable
+// what the memory says has been told. Else a power loss could leave a memory of
+// an end whose line is lost, and the line would not be written again. It is to be
+// called before Run.
+func (m *Memory) SyncFirst(sync func(context.Context) error) { m.sync = sync }
 
 // Host returns what is remembered of the host at address.
 func (m *Memory) Host(address string) HostMemory {
@@ -198,7 +207,7 @@ func (m *Memory) Run(ctx context.Context) error {
 	for delay := memoryDelay; ; {
 		select {
 		case <-ctx.Done():
-			return m.flush()
+			return m.flush(context.WithoutCancel(ctx))
 		case <-idle.C:
 			m.touch()
 			continue
@@ -211,7 +220,7 @@ func (m *Memory) Run(ctx context.Context) error {
 		}
 		t.Stop()
 		delay = memoryDelay
-		if err := m.flush(); err != nil {
+		if err := m.flush(context.WithoutCancel(ctx)); err != nil {
 			m.log.Error("remember the state of the hosts", "path", m.path, "error", err)
 			delay = memoryRetry
 			m.signal()
@@ -226,7 +235,7 @@ func (m *Memory) signal() {
 	}
 }
 
-func (m *Memory) flush() error {
+func (m *Memory) flush(ctx context.Context) error {
 	m.mu.Lock()
 	if !m.dirty {
 		m.mu.Unlock()
@@ -238,14 +247,22 @@ func (m *Memory) flush() error {
 	}
 	m.dirty = false
 	m.mu.Unlock()
-	data, err := json.Marshal(hosts)
-	if err == nil {
-		err = atomicfile.Write(m.path, data, 0o600)
-	}
+	err := m.write(ctx, hosts)
 	if err != nil {
 		m.mu.Lock()
 		m.dirty = true
 		m.mu.Unlock()
 	}
 	return err
+}
+
+func (m *Memory) write(ctx context.Context, hosts map[string]HostMemory) error {
+	data, err := json.Marshal(hosts)
+	if err != nil {
+		return err
+	}
+	if err := m.sync(ctx); err != nil {
+		return err
+	}
+	return atomicfile.Write(m.path, data, 0o600)
 }

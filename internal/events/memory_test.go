@@ -2,11 +2,13 @@ package events
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 func TestMemorySurvivesRestart(t *testing.T) {
@@ -56,4 +58,65 @@ func TestMemoryOfGarbageIsEmpty(t *testing.T) {
 		}
 		m.SetState("a", HostState{Boot: "x"}) // a nil map would panic
 	}
+}
+
+// While nothing changes the file says that it is up to date all the same: else
+// all lines since the last change would be read at the next start.
+func TestMemoryIsMarked(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "watch.json")
+	synctest.Test(t, func(t *testing.T) {
+		m, err := OpenMemory(path, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- m.Run(ctx) }()
+		time.Sleep(memoryTouch + time.Second) // there is no file yet
+		m.SetState("10.0.0.7:7701", HostState{Boot: "b1"})
+		for range 3 {
+			time.Sleep(memoryTouch)
+			synctest.Wait()
+			if age := time.Since(m.Written()); age < 0 || age > memoryTouch {
+				t.Errorf("the file is %s old", age)
+			}
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// What the memory says has been told is on the disk before it.
+func TestMemoryComesAfterTheLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "watch.json")
+	synctest.Test(t, func(t *testing.T) {
+		m, err := OpenMemory(path, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		broken, calls := errors.New("the disk is broken"), 0
+		m.SyncFirst(func(ctx context.Context) error {
+			if !m.Written().IsZero() {
+				t.Error("it is written before the log")
+			}
+			calls++
+			return errors.Join(broken, ctx.Err())
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- m.Run(ctx) }()
+		m.EndProcess("10.0.0.7:7701", 7)
+		time.Sleep(memoryRetry)
+		synctest.Wait()
+		if calls != 1 || !m.Written().IsZero() {
+			t.Errorf("after %d calls it is written at %s", calls, m.Written())
+		}
+		broken = nil
+		cancel()
+		if err := <-done; err != nil || calls != 2 || m.Written().IsZero() {
+			t.Errorf("after %d calls it is written at %s: %v", calls, m.Written(), err)
+		}
+	})
 }

@@ -3,7 +3,6 @@ package fleet
 import (
 	"fmt"
 	"net/netip"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,15 +52,9 @@ func matcher(selector string) func(name string) bool {
 	} else if at, err := netip.ParseAddrPort(selector); err == nil {
 		selector = at.String()
 	} else if strings.ContainsAny(selector, `*?[\`) {
-		return func(name string) bool { return name == selector || glob(selector, name) }
+		return func(name string) bool { return dtc.MatchName(selector, name) }
 	}
 	return func(name string) bool { return name == selector }
-}
-
-// glob is path.Match for names, in which a slash is a character like others.
-func glob(pattern, name string) bool {
-	ok, err := path.Match(strings.ReplaceAll(pattern, "/", "\x00"), strings.ReplaceAll(name, "/", "\x00"))
-	return ok && err == nil
 }
 
 // unknown is the error of a selector that matches nothing.

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"strconv"
 	"time"
 
 	"dtc"
@@ -63,7 +62,7 @@ func (m *Monitor) nameOf(peer dtc.Peer) (name, address string) {
 // record writes an event down, with an id and a time if it has none.
 func (m *Monitor) record(folder string, e dtc.Event) error {
 	if e.ID == "" {
-		e.ID = m.run + "-" + strconv.FormatUint(m.number.Add(1), 10)
+		e.ID = m.nextID()
 	}
 	return m.events.Append(folder, port(e.Address), e)
 }

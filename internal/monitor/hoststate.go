@@ -30,23 +30,23 @@ func (w *hostWatch) found(info dtc.Info) error {
 	}
 	if before.Boot != "" {
 		err := w.tell(dtc.Event{
-			ID: w.rebootID(before.Boot, info.Boot), State: dtc.StateRebooted,
+			ID: w.rebootID(&before, info.Boot), State: dtc.StateRebooted,
 			Reason: "the host has started anew since it was last asked",
 		})
 		if err != nil {
 			return err
 		}
 	}
-	w.setState(func(s *events.HostState) { s.Boot = info.Boot })
+	w.setState(func(s *events.HostState) { s.Boot, s.BootSeen = info.Boot, time.Now() })
 	return nil
 }
 
 // rebootID is the id of the event that tells a reboot, the same however often
 // that is told: the memory of the boot is written a moment after the line, and
 // the monitor may be killed between the two.
-func (w *hostWatch) rebootID(from, to string) string {
+func (w *hostWatch) rebootID(from *events.HostState, to string) string {
 	h, _ := w.current()
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %q %q", h.Address, from, to))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %q %d %q", h.Address, from.Boot, from.BootSeen.UnixNano(), to))
 	return "m" + hex.EncodeToString(sum[:8]) + "-boot"
 }
 
@@ -101,8 +101,13 @@ func (w *hostWatch) record(at netip.Addr, e dtc.Event) error {
 	w.mu.Lock()
 	before := w.failing
 	w.failing = err != nil
-	name := w.host.Name
+	name, address := w.host.Name, w.host.Address
 	w.mu.Unlock()
+	if err != nil {
+		w.m.outage.failed(address, err)
+	} else if before {
+		w.m.outage.worked(address)
+	}
 	switch {
 	case err != nil && !before:
 		w.m.log.Error("what happens on a host cannot be recorded now; that is tried again", "host", name, "error", err)

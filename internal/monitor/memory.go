@@ -15,7 +15,9 @@ func (w *hostWatch) recall() {
 	w.state = h.HostState
 	for pid, p := range h.Processes {
 		t := &target{known: p.ID(pid), boot: p.Boot, name: p.Name, seen: p.Seen}
-		if p.Dead { // the pid is watched anew, but that end is not told again
+		if p.Start == 0 { // all that is known is what was called so
+			t.known, t.boot = dtc.ProcessID{}, ""
+		} else if p.Dead { // the pid is watched anew, but that end is not told again
 			t.known, t.ended = dtc.ProcessID{}, t.known
 		}
 		w.targets[pid] = t
@@ -49,8 +51,8 @@ func (m *Monitor) recallEvents(ctx context.Context) error {
 			m.memory.RecallRule(address, name, r.ended, r.state)
 		}
 		if h.told {
-			state := h.state
-			state.Boot = m.memory.Host(address).Boot
+			state, known := h.state, m.memory.Host(address)
+			state.Boot, state.BootSeen = known.Boot, known.BootSeen
 			m.memory.SetState(address, state)
 		}
 	}
@@ -121,8 +123,10 @@ func (w *hostWatch) rememberProcess(t *target, s *dtc.Sighting, at time.Time) {
 	address := w.host.Address.String()
 	switch {
 	case s.State == t.told && s.Process == t.known, s.State == dtc.StateReplaced:
-	case s.State == dtc.StateMissing:
+	case s.State == dtc.StateMissing && t.name == "":
 		w.m.memory.DropProcess(address, s.Process.PID)
+	case s.State == dtc.StateMissing: // its end may still come: that it is over is not known by this
+		w.m.memory.SetProcess(address, s.Process.PID, events.ProcessMemory{Name: t.name})
 	default:
 		w.m.memory.SetProcess(address, s.Process.PID, events.ProcessMemory{
 			Start: s.Process.Start, Boot: s.Boot, Name: s.Name, Seen: at, Dead: s.State == dtc.StateDead,

@@ -55,6 +55,7 @@ type Monitor struct {
 	logs      *logs.Store      // nil without PartLog
 	notifier  *notify.Notifier // nil without PartNotify; set by Run before it starts anything, with reloading held
 	fleet     *fleet.Fleet
+	outage    *outage
 	run       string        // id of this run, for the events it makes itself
 	number    atomic.Uint64 // of the last of these events
 
@@ -91,7 +92,7 @@ func New(opts Options) (*Monitor, error) {
 		refused:   map[string]time.Time{},
 		attempt:   newAttempt(),
 	}
-	m.fleet = fleet.New(m.dialHost)
+	m.fleet, m.outage = fleet.New(m.dialHost), newOutage(m)
 	dir = filepath.Join(opts.Home, "logs")
 	m.memory, err = events.OpenMemory(filepath.Join(opts.Home, "state", "watch.json"), opts.Logger)
 	if err != nil {
@@ -100,6 +101,7 @@ func New(opts Options) (*Monitor, error) {
 	if m.events, err = events.Open(dir, events.Options{Logger: opts.Logger, Recorded: m.recorded}); err != nil {
 		return nil, err
 	}
+	m.memory.SyncFirst(func(ctx context.Context) error { return m.events.Sync(ctx) })
 	if m.has(PartLog) {
 		m.logs, err = logs.OpenStore(dir, logs.Options{
 			Report:     m.report,
@@ -130,7 +132,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 		actors = append(actors, m.notifier.Run)
 	}
 	if m.has(PartProcess) {
-		actors = append(actors, m.watchHosts, m.memory.Run)
+		actors = append(actors, m.watchHosts, m.memory.Run, m.outage.run)
 	}
 	if m.logs != nil {
 		actors = append(actors, m.logs.Run)

@@ -28,7 +28,8 @@ type SilenceRequest struct {
 	Reason    string        `json:"reason,omitempty"`
 }
 
-// Silence is a time in which nobody is told of some of what happens.
+// Silence is a time in which nobody is told of some of what happens. Its times
+// are UTC.
 type Silence struct {
 	ID        string    `json:"id"`
 	Hosts     []string  `json:"hosts,omitempty"` // these three as of a SilenceRequest
@@ -46,8 +47,8 @@ type UnsilenceRequest struct {
 	All bool     `json:"all,omitempty"`
 }
 
-// NoticeStatus is how it goes with one receiver. A time that there is not is
-// zero.
+// NoticeStatus is how it goes with one receiver. Times are UTC; one that there is
+// not is zero.
 type NoticeStatus struct {
 	Name      string    `json:"name"`
 	Kind      string    `json:"kind"`
@@ -83,8 +84,8 @@ func (m *Monitor) answerNotices(verb string, request json.RawMessage, emit func(
 	default:
 		for _, s := range m.notifier.Status() {
 			err := emit(NoticeStatus{
-				Name: s.Name, Kind: s.Kind, Waiting: s.Waiting, Oldest: s.Oldest, Delivered: s.Delivered,
-				Next: s.Next, Sent: s.Sent, GivenUp: s.GivenUp, Error: s.Error,
+				Name: s.Name, Kind: s.Kind, Waiting: s.Waiting, Oldest: s.Oldest.UTC(), Delivered: s.Delivered.UTC(),
+				Next: s.Next.UTC(), Sent: s.Sent, GivenUp: s.GivenUp, Error: s.Error,
 			})
 			if err != nil {
 				return err
@@ -107,7 +108,7 @@ func (m *Monitor) silence(request json.RawMessage, emit func(any) error) error {
 		return err
 	}
 	m.log.Info("silence", "id", s.ID, "hosts", s.Hosts, "processes", s.Processes, "states", s.States, "end", s.End, "reason", s.Reason)
-	return emit(Silence(s))
+	return emitSilences([]notify.Silence{s}, emit)
 }
 
 func (m *Monitor) unsilence(request json.RawMessage, emit func(any) error) error {
@@ -128,6 +129,7 @@ func (m *Monitor) unsilence(request json.RawMessage, emit func(any) error) error
 
 func emitSilences(list []notify.Silence, emit func(any) error) error {
 	for _, s := range list {
+		s.Start, s.End = s.Start.UTC(), s.End.UTC()
 		if err := emit(Silence(s)); err != nil {
 			return err
 		}

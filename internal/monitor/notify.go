@@ -93,19 +93,8 @@ func (m *Monitor) replay(ctx context.Context) {
 // undelivered records that a notice was given up on, as an event of the monitor
 // itself.
 func (m *Monitor) undelivered(e dtc.Event) error {
-	cfg, _ := m.config()
-	own := cfg.LocalHost.Addr()
-	if !own.IsValid() || own.IsUnspecified() {
-		own = loopbackAddr()
-	}
-	e.Host, e.Address = "monitor", own.String()
-	for _, h := range cfg.Hosts {
-		if h.Address.Addr() == own {
-			e.Host, e.Address = h.Name, h.Address.String()
-			break
-		}
-	}
-	if err := m.record(config.FolderName(own), e); err != nil {
+	folder := m.own(&e)
+	if err := m.record(folder, e); err != nil {
 		return fmt.Errorf("record a notice that was given up: %w", err)
 	}
 	return nil

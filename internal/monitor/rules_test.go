@@ -260,8 +260,7 @@ func TestReloadRules(t *testing.T) {
 	want := []string{"web 1 alive", "db 2 alive", "web 3 alive", "web count 0 of 1", "db missing 0 of 1"}
 	f.wantTold("web1", want...)
 
-	// What ended before a rule went is told all the same; of one that never was,
-	// nothing is.
+	// What ended before a rule went is told all the same.
 	reload(a.ruled(other))
 	w.ended(t)
 	w = a.watch()
@@ -270,10 +269,45 @@ func TestReloadRules(t *testing.T) {
 	}
 	w.emit(t, of("web", dead("run1", 8, 1, 0)))
 	w.emit(t, of("web", alive("run1", 9, 9)))
-	w.emit(t, of("never", dead("run1", 10, 9, 0)))
+	w.emit(t, of("web", restarted("run1", 10, 3, 9)))
 	a.acknowledged(10)
-	f.wantTold("web1", append(want, "web 1 dead")...)
+	f.wantTold("web1", append(want, "web 1 dead", "web 3 restarted as 9")...)
 	f.eventually("the rule to be forgotten", func() bool { return m.memory.Host(a.at.String()).Rules["web"] == nil })
+}
+
+// Ends that wait on a host while rules and pids are taken out and the service
+// is down are told, once, and nothing else of them.
+func TestRulesTakenOut(t *testing.T) {
+	t.Parallel()
+	f := newHome(t)
+	a := f.newAgent("web1", loopback(11)).start()
+	h := a.ruled(web())
+	h.PIDs = []int{7}
+	f.set(config.Monitor{Hosts: []config.Host{h}})
+	m := f.start(PartProcess)
+	w := a.watch()
+	w.emit(t, of("web", alive("run1", 1, 1)))
+	w.emit(t, alive("run1", 2, 7))
+	a.acknowledged(2)
+	m.stop()
+	f.set(config.Monitor{Hosts: []config.Host{a.host(8)}})
+	m = f.start(PartProcess)
+	w = a.watch()
+	for range 2 { // as over a lost acknowledgement
+		w.emit(t, of("web", dead("run1", 3, 1, 0)))
+		w.emit(t, of("web", restarted("run1", 4, 2, 9)))
+		w.emit(t, dead("run1", 5, 7, 0))
+		w.emit(t, of("web", alive("run1", 6, 9)))
+		w.emit(t, of("web", whole("run1", 7, "", dtc.StateCount, 1)))
+		a.acknowledged(7)
+	}
+	f.wantTold("web1", "web 1 alive", "7 alive", "web 1 dead", "web 2 restarted as 9", "7 dead")
+	if log := m.log.String(); strings.Contains(log, "not asked") || strings.Count(log, "left out") != 1 {
+		t.Errorf("logged %s", log)
+	}
+	if known := m.memory.Host(a.at.String()); known.Rules["web"] != nil || len(known.Processes) > 0 {
+		t.Errorf("remembered %+v", known)
+	}
 }
 
 // An end that nobody saw has bounds; the monitor's own may be better.
@@ -319,10 +353,9 @@ func TestStrangeSightings(t *testing.T) {
 	strange := []dtc.Sighting{
 		alive("run1", 0, 2),
 		alive("run1", 0, 0),
-		dead("run1", 0, 99, 0),
 		of("web", whole("", 0, "", dtc.StateNormal, 2)),
 		of("other", alive("run1", 0, 1)),
-		of("other", dead("run1", 0, 1, 0)),
+		of("other", whole("", 0, "", dtc.StateMissing, 0)),
 		of("web", dead("run1", 0, 0, 0)),
 		of("web", missing("run1", 0, 1)),
 		of("web", restarted("run1", 0, 1, 0)),
@@ -330,6 +363,7 @@ func TestStrangeSightings(t *testing.T) {
 		whole("run1", 0, "", dtc.StateMissing, 0),
 		whole("run1", 0, "", dtc.StateCount, 0),
 		of("web", dtc.Sighting{State: dtc.StateReplaced, Process: dtc.ProcessID{PID: 1, Start: 1}, NewPID: 2}),
+		{State: "of a later version", Process: dtc.ProcessID{PID: 1, Start: 1}},
 	}
 	for i, s := range strange {
 		s.Run, s.Number = "run1", uint64(i+1)
@@ -341,7 +375,7 @@ func TestStrangeSightings(t *testing.T) {
 	w.emit(t, alive("run1", 100, 1))
 	a.acknowledged(100)
 	f.wantTold("web1", "1 alive")
-	if n := strings.Count(m.log.String(), "what it was not asked"); n != 1 {
+	if n := strings.Count(m.log.String(), "that is left out"); n != 1 {
 		t.Errorf("logged %d times", n)
 	}
 }

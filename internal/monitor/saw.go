@@ -59,7 +59,8 @@ func older(s *dtc.Sighting, waited time.Duration) {
 }
 
 // judge returns what a sighting tells and the address of its host, if that is
-// something new and something that the agent was asked for.
+// something new and something that the agent was asked for. An end that it kept
+// was seen when it was: who has taken the rule out since is told all the same.
 func (w *hostWatch) judge(s *dtc.Sighting, how check) (e dtc.Event, at netip.AddrPort, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -72,7 +73,7 @@ func (w *hostWatch) judge(s *dtc.Sighting, how check) (e dtc.Event, at netip.Add
 	}
 	switch {
 	case !wellFormed(s, how):
-		w.wonder(s)
+		w.wonder(s, "an agent tells what this version does not understand")
 	case how.again(s):
 	case s.Rule == "":
 		ok = w.judgeTarget(&e, s, how)
@@ -113,20 +114,28 @@ func (c check) again(s *dtc.Sighting) bool {
 	return before
 }
 
-// wonder logs once that an agent tells what it was not asked. w.mu is held.
-func (w *hostWatch) wonder(s *dtc.Sighting) {
+// notWatched is why an honest agent can be wondered at: it has not heard yet, or
+// tells what it saw before.
+const notWatched = "an agent tells of what is not watched any more, or not by this service"
+
+// wonder logs once that something is left out. w.mu is held.
+func (w *hostWatch) wonder(s *dtc.Sighting, why string) {
 	if !w.strange {
 		w.strange = true
-		w.m.log.Warn("an agent tells what it was not asked; that is left out, this time and later",
+		w.m.log.Warn(why+"; that is left out, this time and later",
 			"host", w.host.Name, "state", string(s.State), "pid", s.Process.PID, "process", s.Rule)
 	}
 }
+
+// isEnd says whether a well-formed sighting tells an end, which its agent keeps
+// until it is recorded.
+func isEnd(s *dtc.Sighting) bool { return s.State == dtc.StateDead || s.State == dtc.StateRestarted }
 
 // judgeTarget is judge for a watched pid. w.mu is held.
 func (w *hostWatch) judgeTarget(e *dtc.Event, s *dtc.Sighting, how check) bool {
 	t := w.targetOf(s)
 	if t == nil {
-		w.wonder(s)
+		w.wonder(s, notWatched)
 		return false
 	}
 	if !t.news(s, how) {
@@ -142,13 +151,13 @@ func (w *hostWatch) judgeTarget(e *dtc.Event, s *dtc.Sighting, how check) bool {
 // judgeRule is judge for a rule and its processes. w.mu is held.
 func (w *hostWatch) judgeRule(e *dtc.Event, s *dtc.Sighting, how check) bool {
 	spec, configured := w.specOf(s.Rule)
-	if !configured {
-		w.wonder(s)
+	if !configured && !isEnd(s) {
+		w.wonder(s, notWatched)
 		return false
 	}
 	r := w.rules[s.Rule]
 	switch {
-	case r == nil && (s.State == dtc.StateDead || s.State == dtc.StateRestarted):
+	case r == nil && isEnd(s):
 		r = newRuleWatch("") // what ended before it went is told all the same
 	case r == nil:
 		return false

@@ -60,8 +60,8 @@ func (w *hostWatch) wantedTargets(pids []int) []dtc.WatchTarget {
 // and who came after it. w.mu is held.
 func (w *hostWatch) targetOf(s *dtc.Sighting) *target {
 	t := w.targets[s.Process.PID]
-	past := s.State == dtc.StateDead || s.State == dtc.StateReplaced
-	if t == nil && past && slices.Contains(w.former.PIDs, s.Process.PID) {
+	heir := s.State == dtc.StateReplaced && slices.Contains(w.former.PIDs, s.Process.PID)
+	if t == nil && (isEnd(s) || heir) {
 		t = &target{}
 	}
 	return t

@@ -60,6 +60,7 @@ func (m *Monitor) dropHosts(running map[netip.AddrPort]*hostWatch, wanted map[ne
 		<-running[at].done
 		delete(running, at)
 		m.fleet.Forget(at)
+		m.outage.worked(at)
 	}
 	m.memory.Forget(func(address string) bool {
 		at, err := netip.ParseAddrPort(address)

@@ -393,6 +393,39 @@ func TestRevoke(t *testing.T) {
 	wb.ended(t)
 }
 
+// A pid that nobody has is called as who had it last, over any number of
+// restarts, and whoever has it then is watched as a new one.
+func TestNameOfMissing(t *testing.T) {
+	t.Parallel()
+	f := newHome(t)
+	a := f.newAgent("web1", loopback(11)).start()
+	f.set(config.Monitor{Hosts: []config.Host{a.host(1)}})
+	m := f.start(PartProcess)
+	w := a.watch()
+	w.emit(t, alive("run1", 1, 1))
+	w.emit(t, dead("run1", 2, 1, 0))
+	a.acknowledged(2)
+	for number := uint64(3); number < 6; number++ {
+		m.stop()
+		m = f.start(PartProcess)
+		w = a.watch()
+		if len(w.targets) != 1 || w.targets[0].Known != (dtc.ProcessID{}) || w.targets[0].KnownBoot != "" {
+			t.Errorf("watched are %+v", w.targets)
+		}
+		w.emit(t, missing("run1", number, 1))
+		a.acknowledged(number)
+	}
+	w.emit(t, alive("run1", 6, 1))
+	w.emit(t, dead("run1", 7, 1, 0))
+	a.acknowledged(7)
+	f.wantTold("web1", "1 alive", "1 dead", "1 missing", "1 missing", "1 missing", "1 alive", "1 dead")
+	f.read(func(e dtc.Event) {
+		if e.Name != "app" {
+			t.Errorf("%s is called %q", e.State, e.Name)
+		}
+	})
+}
+
 // An event that cannot be written is not lost: the agent is not told that it
 // is, and gives it again.
 func TestFullDisk(t *testing.T) {
@@ -405,19 +438,10 @@ func TestFullDisk(t *testing.T) {
 	w.emit(t, alive("run1", 1, 1))
 	a.acknowledged(1)
 	f.wantTold("web1", "1 alive")
-	// A file in the way of the folder: nothing more can be written there.
-	folder := filepath.Join(f.dir, "logs", "127.0.0.11")
-	if err := os.Rename(folder, folder+".away"); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(folder, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	clear := f.obstruct("127.0.0.11")
 	w.emit(t, dead("run1", 2, 1, 0))
 	w.ended(t)
-	if err := errors.Join(os.Remove(folder), os.Rename(folder+".away", folder)); err != nil {
-		t.Fatal(err)
-	}
+	clear()
 	for { // until it is written
 		w = a.watch()
 		if err := sendOr(t.Context(), w, dead("run1", 2, 1, time.Minute)); err == nil {

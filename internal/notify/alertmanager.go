@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"dtc"
@@ -113,8 +114,8 @@ func eventAlert(n *Notice, e *dtc.Event, now time.Time) alert {
 	a := alert{
 		Labels: who(e),
 		Annotations: map[string]string{
-			"summary":     e.Host + ": " + cut(render.Escape(render.EventWhat(e)), maxEventLine),
-			"description": cut(string(render.EventText(e)), maxEventLine),
+			"summary":     cut(render.Escape(e.Host+": "+render.EventWhat(e)), maxEventLine),
+			"description": cut(strings.TrimSuffix(string(render.EventText(e)), "\n"), maxEventLine),
 			"state":       string(e.State),
 		},
 		StartsAt: e.Time, EndsAt: now.Add(firing),
@@ -140,6 +141,8 @@ func eventAlert(n *Notice, e *dtc.Event, now time.Time) alert {
 func lasting(e *dtc.Event) map[string]string {
 	l := map[string]string{"alertname": "DTC" + capital(string(e.Kind)), "host": label(e.Host), "address": label(e.Address)}
 	switch {
+	case ofStore(e): // the same host may be unreachable
+		l["alertname"] = "DTCStore"
 	case e.Rule != "":
 		l["process"] = label(e.Rule)
 	case e.PID != 0: // without its name, which a missing process does not have

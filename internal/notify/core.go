@@ -53,6 +53,10 @@ func (s *machineState) notAfter(now time.Time) {
 		t.At = earlier(t.At, now)
 		s.Told[key] = t
 	}
+	for key, h := range s.Heard {
+		h.At = earlier(h.At, now)
+		s.Heard[key] = h
+	}
 }
 
 // state returns what is to be remembered. It shares memory with the core.
@@ -151,6 +155,7 @@ func (c *core) recover(receiver string, r *record) {
 	if m == nil || r.Seq <= m.state.Seq {
 		return
 	}
+	r.Time = earlier(r.Time, c.world.board.live) // the clock may have been set back since
 	m.made(r)
 	for i := range r.Events {
 		if r.Kind != Reminder {
@@ -175,7 +180,7 @@ func (c *core) refresh(receiver string, now time.Time) []*record {
 	if m == nil {
 		return nil
 	}
-	again := reminders(m.open(&c.world, now), now)
+	again := reminders(m.open(&c.world), now)
 	for _, r := range again {
 		r.ID, r.Time = c.ids(), now
 	}

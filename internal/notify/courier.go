@@ -8,19 +8,17 @@ import (
 	"fmt"
 	"hash/fnv"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"time"
 )
 
 const (
-	sendTime = 30 * time.Second // for one try
-	execTime = 60 * time.Second // for one of a program
-	stopTime = 2 * time.Second  // for one that is under way when the service stops
+	stopTime = 2 * time.Second // for a try that is under way when the service stops
 
 	backoffLeast = time.Second
 	backoffMost  = 5 * time.Minute
-	laterMost    = time.Hour
 
 	// refreshTime is how often a receiver that wants it is given all that is
 	// wrong.
@@ -37,6 +35,7 @@ type courier struct {
 	log     *slog.Logger
 	wake    chan struct{} // of capacity 1: a notice has come
 	changed chan struct{} // of capacity 1: the receiver is told in another way now
+	freshAt time.Time     // when it is to be given again all that is wrong, if it wants that; Run's alone
 
 	mu       sync.Mutex
 	receiver Receiver // guarded by mu
@@ -60,10 +59,14 @@ func queueFolder(receiver string) string {
 	return queuePrefix + plain[:min(len(plain), 40)] + "-" + hex.EncodeToString(sum[:4])
 }
 
-// set has the receiver told in a way from now on.
+// set has the receiver told in a way from now on. A sender whose settings are as
+// they were stays: it may know whom of several it has told.
 func (c *courier) set(r Receiver, s Sender) {
 	c.mu.Lock()
-	c.receiver, c.sender = r, s
+	if c.sender == nil || c.receiver.Kind != r.Kind || !maps.Equal(c.receiver.Values, r.Values) {
+		c.sender = s
+	}
+	c.receiver = r
 	c.mu.Unlock()
 	signal(c.changed)
 }
@@ -109,18 +112,18 @@ func (c *courier) run(ctx context.Context, n *Notifier) {
 			c.rest(ctx, time.Hour)
 			continue
 		}
-		if c.expire(n, r) {
-			continue
+		if failed == 0 && refreshed(r) {
+			c.refresh(ctx, n, sender)
 		}
 		s, rec, err := c.queue.head()
 		switch {
 		case err != nil:
-			n.giveUp(c, s, err)
+			n.giveUp(c, []slot{s}, err)
 		case rec == nil:
 			failed = 0
-			c.idle(ctx, n, r, sender)
+			c.idle(ctx, n, r)
 		default:
-			pause := c.try(ctx, n, attempt{slot: s, notice: rec.notice(c.name), failed: failed, end: s.made.Add(r.GiveUp)})
+			pause := c.try(ctx, n, attempt{slot: s, notice: rec.notice(c.name), failed: failed})
 			if failed++; pause <= 0 {
 				failed = 0
 				continue
@@ -130,53 +133,29 @@ func (c *courier) run(ctx context.Context, n *Notifier) {
 	}
 }
 
-// expire gives up what waits for too long, and says whether there was any.
-func (c *courier) expire(n *Notifier, r Receiver) bool {
-	old := c.queue.until(n.now().Add(-r.GiveUp))
-	if len(old) == 0 {
-		return false
-	}
+// giveUp gives up notices.
+func (n *Notifier) giveUp(c *courier, slots []slot, why error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.abandon(c, old, c.why(r))
-	return true
-}
-
-// why says why notices could not be delivered in time.
-func (c *courier) why(r Receiver) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.status.Error == "" {
-		return fmt.Errorf("it was not delivered within %s", r.GiveUp)
-	}
-	return fmt.Errorf("it was not delivered within %s: %s", r.GiveUp, c.status.Error)
-}
-
-// giveUp gives up one notice.
-func (n *Notifier) giveUp(c *courier, s slot, why error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.abandon(c, []slot{s}, why)
+	n.abandon(c, slots, why)
 }
 
 // attempt is one try to deliver.
 type attempt struct {
 	slot   slot
 	notice *Notice
-	failed int       // tries before
-	end    time.Time // it is given up then
+	failed int // tries before
 }
 
-// try delivers a notice, and returns how long to wait before the next try of
-// it: 0 if there is nothing left to do for it.
+// try delivers a notice, and returns how long to wait before the next try: 0 if
+// there is nothing left to do for this one.
 func (c *courier) try(ctx context.Context, n *Notifier, a attempt) (pause time.Duration) {
-	_, sender := c.current()
+	r, sender := c.current()
 	if sender == nil {
 		return 0
 	}
 	err := c.send(ctx, sender, a.notice)
 	var refused *Refused
-	var later *Later
 	switch {
 	case err == nil:
 		c.queue.finish(a.slot)
@@ -188,17 +167,33 @@ func (c *courier) try(ctx context.Context, n *Notifier, a attempt) (pause time.D
 	case ctx.Err() != nil:
 		return time.Hour // of which ctx lets nothing pass
 	case errors.As(err, &refused):
-		n.giveUp(c, a.slot, err)
+		n.giveUp(c, []slot{a.slot}, err)
 		return 0
-	case errors.As(err, &later):
-		pause = min(max(later.After, backoffLeast), laterMost)
-	default:
-		pause = backoff(a.failed, a.notice.ID)
 	}
+	return c.failed(n, r, a, err)
+}
+
+// failed takes up that a try has failed which may be repeated. A notice is given
+// up only after a try, and with it all that have waited for as long: the
+// receiver takes nothing now.
+func (c *courier) failed(n *Notifier, r Receiver, a attempt, err error) (pause time.Duration) {
 	now := n.now()
-	pause = max(min(pause, a.end.Sub(now)), 1)
+	old := c.queue.until(now.Add(-r.GiveUp))
+	over := len(old) > 0
+	if over {
+		n.giveUp(c, old, fmt.Errorf("it was not delivered within %s: %w", r.GiveUp, err))
+	}
+	var later *Later
+	switch {
+	case errors.As(err, &later): // whatever is to come next
+		pause = min(max(later.After, backoffLeast), maxLater)
+	case over:
+		return 0
+	default:
+		pause = max(min(backoff(a.failed, a.notice.ID), a.slot.made.Add(r.GiveUp).Sub(now)), 1)
+	}
 	c.refused(err, now.Add(pause))
-	if a.failed == 0 {
+	if a.failed == 0 && !over {
 		c.log.Warn("a notice could not be delivered, and is tried again", "receiver", c.name, "error", err)
 	}
 	return pause
@@ -217,14 +212,23 @@ func backoff(failed int, id string) time.Duration {
 	return most/2 + time.Duration(float64(most/2)*float64(h.Sum32())/float64(1<<32))
 }
 
+// sendTime is how long one try may take. Whoever needs less ends it earlier.
+func sendTime(kind string) time.Duration {
+	switch kind {
+	case "email":
+		return mailTime
+	case "exec":
+		return programTime
+	default:
+		return deliveryTime
+	}
+}
+
 // send has the sender try once. When ctx is done it has a moment more: what it
 // has begun may have arrived.
 func (c *courier) send(ctx context.Context, s Sender, notice *Notice) error {
-	limit := sendTime
-	if r, _ := c.current(); r.Kind == "exec" {
-		limit = execTime
-	}
-	sending, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	r, _ := c.current()
+	sending, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTime(r.Kind))
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() {
 		t := time.NewTimer(stopTime)
@@ -250,28 +254,41 @@ func (c *courier) rest(ctx context.Context, d time.Duration) {
 	}
 }
 
-// idle waits for a notice. A receiver that is to be given again and again what
-// is wrong is given that meanwhile.
-func (c *courier) idle(ctx context.Context, n *Notifier, r Receiver, s Sender) {
-	t := time.NewTimer(refreshTime)
+// idle waits for a notice, or until the receiver is to be given again what is
+// wrong.
+func (c *courier) idle(ctx context.Context, n *Notifier, r Receiver) {
+	left := time.Hour
+	if refreshed(r) {
+		left = max(c.freshAt.Sub(n.now()), 0)
+	}
+	t := time.NewTimer(left)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
-		return
 	case <-c.changed:
-		return
 	case <-c.wake:
-		return
 	case <-t.C:
 	}
-	if !refreshed(r) {
+}
+
+// refresh gives a receiver all that is wrong, if it is time. It waits for no
+// pause between notices: there may be none for long.
+func (c *courier) refresh(ctx context.Context, n *Notifier, s Sender) {
+	if now := n.now(); now.Before(c.freshAt) {
 		return
 	}
-	for _, rec := range n.refresh(c.name) {
+	c.freshAt = n.now().Add(refreshTime)
+	again := n.refresh(c.name)
+	for _, rec := range again {
 		if err := c.send(ctx, s, rec.notice(c.name)); err != nil {
-			c.refused(err, n.now().Add(refreshTime))
+			c.refused(err, c.freshAt)
 			return
 		}
+	}
+	if len(again) > 0 {
+		c.mu.Lock()
+		c.status.Error = ""
+		c.mu.Unlock()
 	}
 }
 

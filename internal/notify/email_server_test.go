@@ -151,6 +151,7 @@ func (m *submission) taken(t *testing.T, n int) []*mail.Message {
 }
 
 func TestEmailWithTLS(t *testing.T) {
+	t.Parallel()
 	m := newSubmission(t)
 	home := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(home, "password"), []byte(mailPassword+"\n"), 0o600))

@@ -271,12 +271,12 @@ func TestEmailWithoutTLS(t *testing.T) {
 	t.Run("the server echoes the password", func(t *testing.T) {
 		m := newScriptedMail(t, map[string]string{
 			"EHLO": "250-x\r\n250 AUTH CRAM-MD5",
-			"AUTH": "535 bad password s3cret-pass, czNjcmV0LXBhc3M=",
+			"AUTH": "535 bad password s3cret-pass, czNjcmV0LXBhc3M=, AG9wcwBzM2NyZXQtcGFzcw==",
 		})
 		values := plainMail(m.Addr().String())
 		values["user"], values["password"] = "ops", "s3cret-pass"
 		err := sendTo(t, testSender(t, "email", t.TempDir(), values), aNotice())
-		checkError(t, err, "s3cret-pass")
+		checkError(t, err, "s3cret-pass", "czNjcmV0LXBhc3M=", "AG9wcwBzM2NyZXQtcGFzcw==")
 		if !strings.Contains(err.Error(), "535") || isRefused(err) {
 			t.Error(err)
 		}
@@ -384,5 +384,18 @@ func TestLongMailIsCut(t *testing.T) {
 	must(t, err)
 	if text.Len() > 2*maxMail || !strings.Contains(text.String(), "more") {
 		t.Errorf("%d bytes", text.Len())
+	}
+}
+
+// TestEmailGoodbyeInTime has a server that takes the mail and then says
+// nothing: nobody waits for it.
+func TestEmailGoodbyeInTime(t *testing.T) {
+	t.Parallel()
+	m := newScriptedMail(t, map[string]string{"QUIT": "hang"})
+	s := testSender(t, "email", t.TempDir(), plainMail(m.Addr().String()))
+	began := time.Now()
+	must(t, sendTo(t, s, aNotice()))
+	if took := time.Since(began); took > goodbyeTime+5*time.Second {
+		t.Errorf("it took %v", took)
 	}
 }

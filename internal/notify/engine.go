@@ -55,6 +55,7 @@ type Notifier struct {
 	couriers map[string]*courier // guarded by mu; by receiver, also of those that were taken out
 	order    []string            // guarded by mu; the receivers as they are configured
 	owed     []storedEvent       // guarded by mu; given-up notices that are to be reported
+	reportAt time.Time           // guarded by mu; not before, after a failure
 	latest   time.Time           // guarded by mu; of the last event taken
 	saveAt   time.Time           // guarded by mu; when what is remembered is to be written; zero: it is
 	unsaved  error               // guarded by mu; why it cannot be; nil if it can
@@ -102,9 +103,10 @@ func (n *Notifier) recall() error {
 	if n.taken, err = openTaken(n.opts.Dir, m.Taken); err != nil {
 		return err
 	}
-	n.owed, n.until, n.latest = m.Owed, m.Until, now // now: what comes first may be lost with a crash, else
+	n.owed, n.latest = m.Owed, now // now: what comes first may be lost with a crash, else
 	if !m.Until.IsZero() {
-		n.latest = m.Until.Add(replayed)
+		n.until = earlier(m.Until, now.Add(-replayed)) // the clock may have been set back
+		n.latest = n.until.Add(replayed)
 	}
 	n.core = newCore(m.Core, now, newNoticeID)
 	n.core.silences, err = loadSilences(n.opts.Dir, now, n.log)

@@ -152,6 +152,7 @@ func (c *crash) check() {
 func (r Receiver) filterOf(on *roster) *filter { return newFilter(r.For, on) }
 
 func TestCrashBetweenAnyTwoWrites(t *testing.T) {
+	t.Parallel()
 	base, runs := t.TempDir(), 0
 	rapid.Check(t, func(t *rapid.T) {
 		runs++
@@ -176,7 +177,7 @@ func TestCrashBetweenAnyTwoWrites(t *testing.T) {
 			}
 			c.pass(time.Duration(rapid.IntRange(100, 9000).Draw(t, "ms")) * time.Millisecond)
 		}
-		c.pass(2 * time.Minute)
+		c.pass(hostMost + flapMost + time.Minute)
 		c.check()
 		c.close()
 	})

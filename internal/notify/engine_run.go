@@ -87,9 +87,13 @@ func (n *Notifier) round() time.Time {
 // commit puts notices into their receiver's queue. n.mu is held.
 func (n *Notifier) commit(name string, records []*record) {
 	c := n.couriers[name]
+	reminds := c.queue.reminds() // and one is enough for who is away
 	for _, r := range records {
-		c.queue.append(r)
 		n.core.made(name, r)
+		if r.Kind == Reminder && reminds {
+			continue
+		}
+		c.queue.append(r)
 		n.log.Info("notice", "receiver", name, "kind", string(r.Kind), "title", r.Title, "events", len(r.Events))
 	}
 	if over := c.queue.excess(); len(over) > 0 {
@@ -168,7 +172,7 @@ func (n *Notifier) abandon(c *courier, slots []slot, why error) {
 	now := n.now()
 	title, id := "", ""
 	for i := range slots {
-		if slots[i].own {
+		if slots[i].flags == flagOwn {
 			continue
 		}
 		title, id = "a notice that cannot be read", fmt.Sprintf("%s-%d", queueFolder(c.name), slots[i].seq)
@@ -196,14 +200,17 @@ func (n *Notifier) abandon(c *courier, slots []slot, why error) {
 // nothing happens before; the zero time if it need not be.
 func (n *Notifier) report() time.Time {
 	n.mu.Lock()
-	owed := slices.Clone(n.owed)
+	owed, again := slices.Clone(n.owed), n.reportAt
 	n.mu.Unlock()
+	if len(owed) > 0 && n.now().Before(again) {
+		return again
+	}
 	for i := range owed {
 		e := owed[i].event()
 		if n.opts.Report != nil {
 			if err := n.opts.Report(*e); err != nil {
 				n.log.Error("report a notice that was given up", "error", err)
-				return n.now().Add(saveRetry)
+				return n.reportLater()
 			}
 		}
 		n.mu.Lock()
@@ -212,6 +219,14 @@ func (n *Notifier) report() time.Time {
 		n.mu.Unlock()
 	}
 	return time.Time{}
+}
+
+// reportLater has the next report wait, and returns until when.
+func (n *Notifier) reportLater() time.Time {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.reportAt = n.now().Add(saveRetry)
+	return n.reportAt
 }
 
 // refresh returns notices of all that is wrong and that a receiver knows of.

@@ -111,14 +111,7 @@ func (r *rig) start() {
 		r.t.Fatal(err)
 	}
 	r.Notifier = n
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := n.Run(ctx); err != nil {
-			r.t.Errorf("run: %v", err)
-		}
-	})
-	r.stop = func() { cancel(); wg.Wait() }
+	r.stop = r.running()
 }
 
 func (r *rig) end() { r.stop() }
@@ -479,6 +472,7 @@ func TestBrokenMemory(t *testing.T) {
 }
 
 func TestManyEventsAreTaken(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, t.TempDir(), opsAlone(5))
 		r.start()

@@ -85,6 +85,7 @@ func TestExecFails(t *testing.T) {
 
 // TestExecIsPatient is about programs that do as they like, and succeed.
 func TestExecIsPatient(t *testing.T) {
+	t.Parallel()
 	n := aNotice()
 	for len(n.Events) < MaxEvents {
 		n.Events = append(n.Events, n.Events[0]) // more than a pipe holds

@@ -195,9 +195,14 @@ func (v *values) parseURL(text string) (*url.URL, error) {
 		v.hide(text)
 	}
 	where.Fragment, where.RawFragment = "", ""
-	if password, ok := where.User.Password(); ok {
+	if where.User != nil {
+		password, ok := where.User.Password()
 		v.hide(password)
 		v.hide(where.User.String())
+		v.hide(where.User.Username() + ":" + password) // of which Basic sends the base64
+		if !ok {                                       // a name alone is a token
+			v.hide(where.User.Username())
+		}
 	}
 	if len(where.Path) > 1 {
 		v.hide(where.Path)

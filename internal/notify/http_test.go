@@ -141,6 +141,7 @@ func TestEcho(t *testing.T) {
 
 // A peer that never answers costs the time that ctx gives, and no more.
 func TestHang(t *testing.T) {
+	t.Parallel()
 	for _, way := range wayPosts() {
 		t.Run(way.kind, func(t *testing.T) {
 			for name, hang := range map[string]func(http.ResponseWriter){

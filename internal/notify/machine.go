@@ -45,8 +45,9 @@ type machine struct {
 type machineState struct {
 	Seq     uint64               `json:"seq"` // of the last notice made
 	Pending []*entry             `json:"pending,omitempty"`
-	Told    map[string]told      `json:"told,omitempty"` // problems, by key
-	Ends    map[string]time.Time `json:"ends,omitempty"` // when an end was told, by key of its rule; of the last moments
+	Told    map[string]told      `json:"told,omitempty"`  // problems, by key
+	Ends    map[string]time.Time `json:"ends,omitempty"`  // when an end was told, by key of its rule; of the last moments
+	Heard   map[string]heard     `json:"heard,omitempty"` // of what it was told lately, by subject
 }
 
 // told is a problem that the receiver knows of.
@@ -60,6 +61,7 @@ type entry struct {
 	Event    storedEvent `json:"event"`
 	At       time.Time   `json:"at"`                 // when it was taken
 	Key      string      `json:"key,omitempty"`      // of the problem that it opens or closes; "": of none
+	Of       string      `json:"of,omitempty"`       // of an end: the key of its rule
 	Recovery bool        `json:"recovery,omitempty"` // it says that something is well
 	Since    time.Time   `json:"since,omitzero"`     // of the problem that it closes
 	Was      dtc.State   `json:"was,omitempty"`      // of the problem that it closes
@@ -95,6 +97,14 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
+// laterOf returns the later of two times.
+func laterOf(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
 func newMachine(r Receiver, on *roster, state machineState) *machine {
 	m := &machine{state: state, keyed: map[string]*entry{}, skip: map[eventID]bool{}}
 	if m.state.Told == nil {
@@ -102,6 +112,9 @@ func newMachine(r Receiver, on *roster, state machineState) *machine {
 	}
 	if m.state.Ends == nil {
 		m.state.Ends = map[string]time.Time{}
+	}
+	if m.state.Heard == nil {
+		m.state.Heard = map[string]heard{}
 	}
 	for _, e := range m.state.Pending {
 		if e.Key != "" {
@@ -141,15 +154,21 @@ func (m *machine) observe(w *world, h happening) {
 		m.better(h)
 	case passing:
 		if m.filter.wants(h.event) && !w.muted(h.event, h.now) {
-			m.add(&entry{Event: storedEvent(*h.event), At: h.now, Recovery: !isWrong(h.event.State) && closes(h.event)})
+			m.add(passed(h.event, h.now))
 		}
 	case repeated:
 	}
 }
 
-func closes(e *dtc.Event) bool {
-	_, _, closes := Key(e)
-	return closes
+// passed returns the entry of what has happened and is over.
+func passed(event *dtc.Event, now time.Time) *entry {
+	e := &entry{Event: storedEvent(*event), At: now}
+	key, opens, closes := Key(event)
+	e.Recovery = closes && !isWrong(event.State)
+	if opens {
+		e.Of = key
+	}
+	return e
 }
 
 // worse takes up a problem that is new, or another than it was.
@@ -160,13 +179,17 @@ func (m *machine) worse(h happening) {
 		m.drop(waiting)
 		return
 	}
+	ends := m.ends(h.key)
+	for _, end := range ends {
+		end.Back = false
+	}
 	e := p.told(m.filter)
 	switch {
 	case waiting != nil:
 		if e != nil {
 			waiting.Event = *e
 		}
-	case m.endTold(h.key, h.now):
+	case len(ends) == 0 && m.endTold(h) && lacks(h.event):
 		if !known {
 			before.Since = p.Since
 		}
@@ -179,20 +202,30 @@ func (m *machine) worse(h happening) {
 
 // endTold says whether the receiver was told a moment ago of the end of a
 // process that belongs to a rule.
-func (m *machine) endTold(key string, now time.Time) bool {
-	at, ok := m.state.Ends[key]
-	return ok && now.Sub(at) < oneMoment
+func (m *machine) endTold(h happening) bool {
+	at, ok := m.state.Ends[h.key]
+	return ok && h.now.Sub(at) < oneMoment
+}
+
+// lacks says whether an event of a rule is what the end of a process leaves
+// behind: too few.
+func lacks(e *dtc.Event) bool { return e.State != dtc.StateCount || e.Count < e.Min }
+
+// ends returns the ends of processes of a rule, by its key, that wait to be
+// told.
+func (m *machine) ends(key string) []*entry {
+	var ends []*entry
+	for _, e := range m.state.Pending {
+		if e.Of == key {
+			ends = append(ends, e)
+		}
+	}
+	return ends
 }
 
 // better takes up that a problem is over.
 func (m *machine) better(h happening) {
-	for _, e := range m.state.Pending {
-		if key, opens, _ := Key(e.Event.event()); opens && e.Key == "" && key == h.key {
-			e.Back = true
-		}
-	}
-	waiting := m.keyed[h.key]
-	if waiting != nil {
+	if waiting := m.keyed[h.key]; waiting != nil {
 		m.drop(waiting)
 	}
 	if before, ok := m.state.Told[h.key]; ok {
@@ -201,6 +234,9 @@ func (m *machine) better(h happening) {
 			Recovery: true, Since: before.Since, Was: h.problem.Event.State,
 		})
 		return
+	}
+	for _, end := range m.ends(h.key) {
+		end.Back = true
 	}
 	if m.filter.names(h.event.State) && m.filter.covers(h.event) {
 		m.add(&entry{Event: storedEvent(*h.event), At: h.now, Recovery: true})
@@ -267,6 +303,7 @@ func idOf(e *dtc.Event) eventID { return eventID{e.Address, e.ID} }
 // made notes that a notice stands in the receiver's queue.
 func (m *machine) made(r *record) {
 	m.state.Seq = max(m.state.Seq, r.Seq)
+	m.hear(r)
 	gone := map[eventID]bool{}
 	for i := range r.Events {
 		if r.Kind != Reminder {

@@ -62,12 +62,15 @@ func (m *machine) batches(w *world, now time.Time) (hosts, others batch) {
 			falls[e.Event.Address] = true
 		}
 	}
-	var first, last time.Time
+	var first, last, calm time.Time
 	for _, e := range m.state.Pending {
 		fall := ofHost(&e.Event) || byReboot(&e.Event)
 		switch {
 		case e.Recovery && e.Key != "" && m.held(w, e, now):
 		case fall || falls[e.Event.Address] && e.Event.Kind == dtc.EventProcess && !e.Recovery:
+			if before := m.notBefore(&e.Event); len(hosts.entries) == 0 || before.Before(calm) {
+				calm = before
+			}
 			hosts.entries = append(hosts.entries, e)
 			first = earlier(first, e.At)
 			if fall && e.At.After(last) {
@@ -75,14 +78,12 @@ func (m *machine) batches(w *world, now time.Time) (hosts, others batch) {
 			}
 		default:
 			others.entries = append(others.entries, e)
-			others.due = earlier(others.due, e.At.Add(m.receiver.Wait))
+			others.due = earlier(others.due, laterOf(e.At.Add(m.receiver.Wait), m.notBefore(&e.Event)))
 		}
 	}
 	if len(hosts.entries) > 0 {
 		hosts.due = earlier(last.Add(hostQuiet), first.Add(hostMost))
-		if wait := first.Add(m.receiver.Wait); hosts.due.Before(wait) {
-			hosts.due = wait
-		}
+		hosts.due = laterOf(hosts.due, laterOf(first.Add(m.receiver.Wait), calm))
 	}
 	if len(m.state.Pending) >= maxPending {
 		hosts.due, others.due = atOnce(hosts.due, now), atOnce(others.due, now)
@@ -217,12 +218,13 @@ func tellProblems(w *world, part []*entry) *record {
 			r.Told = append(r.Told, toldKey{e.Key, w.board.since(e)})
 			continue
 		}
+		if e.Of == "" {
+			continue
+		}
 		// The end of a process tells of its rule's problem too.
-		if key, opens, _ := Key(e.Event.event()); opens {
-			r.Ends = append(r.Ends, key)
-			if w.board.problems[key] != nil {
-				r.Told = append(r.Told, toldKey{key, w.board.problems[key].Since})
-			}
+		r.Ends = append(r.Ends, e.Of)
+		if p := w.board.problems[e.Of]; p != nil {
+			r.Told = append(r.Told, toldKey{e.Of, p.Since})
 		}
 	}
 	slices.Sort(r.Ends)
@@ -259,7 +261,10 @@ func (m *machine) remind(w *world, now time.Time) []*record {
 	}
 	ripe := false
 	var problems []*entry
-	for _, e := range m.open(w, now) {
+	for _, e := range m.open(w) {
+		if w.muted(e.Event.event(), now) {
+			continue
+		}
 		passed := now.Sub(m.state.Told[e.Key].At)
 		ripe = ripe || passed >= every
 		if passed >= every/2 {
@@ -291,8 +296,8 @@ func reminders(problems []*entry, now time.Time) []*record {
 func refreshed(r Receiver) bool { return r.Kind == "alertmanager" }
 
 // open returns the problems that the receiver knows of, in the order in which
-// they began, without those whose recovery waits or that are silenced.
-func (m *machine) open(w *world, now time.Time) []*entry {
+// they began, without those whose recovery waits.
+func (m *machine) open(w *world) []*entry {
 	var list []*entry
 	for _, key := range sortedProblems(w.board.problems) {
 		known, ok := m.state.Told[key]
@@ -304,9 +309,7 @@ func (m *machine) open(w *world, now time.Time) []*entry {
 		if e == nil {
 			e = &p.Event // he was told of the end alone
 		}
-		if !w.muted(e.event(), now) {
-			list = append(list, &entry{Event: *e, Key: key, Since: known.Since})
-		}
+		list = append(list, &entry{Event: *e, Key: key, Since: known.Since})
 	}
 	return list
 }
@@ -317,8 +320,10 @@ func (m *machine) next(w *world, now time.Time) time.Time {
 	hosts, others := m.batches(w, now)
 	first := earlier(hosts.due, others.due)
 	if m.receiver.Remind > 0 && !refreshed(m.receiver) {
-		for _, e := range m.open(w, now) {
-			first = earlier(first, m.state.Told[e.Key].At.Add(m.receiver.Remind))
+		for _, e := range m.open(w) {
+			if !w.muted(e.Event.event(), now) {
+				first = earlier(first, m.state.Told[e.Key].At.Add(m.receiver.Remind))
+			}
 		}
 	}
 	return first

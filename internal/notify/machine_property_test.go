@@ -74,7 +74,7 @@ func (l *ledger) happen(e dtc.Event) {
 	for name, m := range l.core.machines {
 		isEnd := e.State == dtc.StateDead || e.State == dtc.StateRestarted
 		if isEnd && m.filter.wants(&e) && !l.core.world.muted(&e, l.now) {
-			l.owed[name][idOf(&e)] = l.now.Add(hostMost + time.Second)
+			l.owed[name][idOf(&e)] = l.now.Add(hostMost + flapMost + time.Second)
 		}
 	}
 	l.tell(e)
@@ -141,7 +141,7 @@ func (l *ledger) checkEvents(name string, r *record) {
 func (l *ledger) settle() {
 	l.core.silences = nil
 	l.core.setMutes(l.now)
-	l.pass(2 * time.Minute)
+	l.pass(hostMost + flapMost + time.Minute)
 	l.check()
 	for name, m := range l.core.machines {
 		if len(m.state.Pending) > 0 {
@@ -168,6 +168,7 @@ func (l *ledger) settle() {
 }
 
 func TestAnyEventsAreToldOnceAndPaired(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 4).Draw(t, "hosts")
 		cfg := Config{Hosts: someHosts(n), Receivers: []Receiver{

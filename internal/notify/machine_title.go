@@ -33,26 +33,25 @@ func problemTitle(b *board, entries []*entry) string {
 		return ""
 	}
 	var hosts, ends, rest []*entry
-	ended := map[string]bool{} // keys of rules of which an end is told
+	ended := map[string]bool{} // subjects of the ends
 	for _, e := range entries {
 		switch {
 		case ofHost(&e.Event):
 			hosts = append(hosts, e)
 		case e.Event.State == dtc.StateDead || e.Event.State == dtc.StateRestarted:
 			ends = append(ends, e)
-			key, _, _ := Key(e.Event.event())
-			ended[key] = true
+			ended[subject(e.Event.event())] = true
 		default:
 			rest = append(rest, e)
 		}
 	}
 	// What a rule says after the end of its process is not counted again.
-	others := slices.DeleteFunc(slices.Clone(rest), func(e *entry) bool { return ended[e.Key] })
+	others := slices.DeleteFunc(slices.Clone(rest), func(e *entry) bool { return e.Key != "" && ended[e.Key] })
 	switch {
 	case len(hosts) > 0:
 		return strings.Join(append(hostsTitles(b, hosts), foldedTitle(hosts, ends, others)...), "; ")
-	case len(ends) == 1 && len(others) == 0:
-		return endTitle(ends[0], rest)
+	case len(others) == 0 && (len(ends) == 1 || len(ended) == 1 && !ended[""]):
+		return endsTitle(ends, rest)
 	case len(ends) == 0 && len(others) == 1:
 		return singleTitle(others[0])
 	default:
@@ -120,9 +119,14 @@ func foldedTitle(hosts, ends, others []*entry) []string {
 	return titles
 }
 
-// endTitle says that one process ended, and what its rule says of that.
-func endTitle(end *entry, rest []*entry) string {
-	titles := []string{singleTitle(end)}
+// endsTitle says that one process ended, or several of one rule, and what the
+// rule says of that.
+func endsTitle(ends, rest []*entry) string {
+	last := ends[len(ends)-1]
+	titles := []string{singleTitle(last)}
+	if len(ends) > 1 {
+		titles = []string{hostOf(last) + ": " + stateCounts(ends), "the last: " + render.EventWhat(last.Event.event())}
+	}
 	for _, e := range rest {
 		switch e.Event.State {
 		case dtc.StateMissing:
@@ -132,7 +136,7 @@ func endTitle(end *entry, rest []*entry) string {
 		default:
 		}
 	}
-	if end.Back {
+	if last.Back {
 		titles = append(titles, "well again since")
 	}
 	return strings.Join(titles, "; ")
@@ -152,6 +156,15 @@ func countsTitle(entries []*entry) string {
 	if len(entries) == 1 {
 		return singleTitle(entries[0])
 	}
+	title := stateCounts(entries)
+	if list := hostList(entries); list != "" {
+		title += " on " + list
+	}
+	return title
+}
+
+// stateCounts says how many events there are of each state.
+func stateCounts(entries []*entry) string {
 	var states []dtc.State
 	count := map[dtc.State]int{}
 	for _, e := range entries {
@@ -163,11 +176,7 @@ func countsTitle(entries []*entry) string {
 	for i, s := range states {
 		titles[i] = stateCount(s, count[s])
 	}
-	title := strings.Join(titles, ", ")
-	if list := hostList(entries); list != "" {
-		title += " on " + list
-	}
-	return title
+	return strings.Join(titles, ", ")
 }
 
 // stateCount says how many events there are of a state.

@@ -80,7 +80,7 @@ func (s *hosts) has(e *dtc.Event) bool {
 // watches says whether what an event is of is watched still. Where it is not,
 // nobody will tell that it is well again.
 func (r *roster) watches(e *dtc.Event) bool {
-	if e.Kind == dtc.EventLog {
+	if e.Kind == dtc.EventLog || ofStore(e) {
 		return true
 	}
 	h := r.byAddress[e.Address]
@@ -175,7 +175,7 @@ func (f *filter) fitsPlace(e *dtc.Event) bool {
 	if len(f.places) == 0 {
 		return true
 	}
-	if e.Kind == dtc.EventNotify { // it is no host's: it must be asked for
+	if e.Kind == dtc.EventNotify || ofStore(e) { // it is no host's: it must be asked for
 		return f.names(e.State)
 	}
 	return slices.ContainsFunc(f.places, func(i item) bool {

@@ -2,7 +2,6 @@ package notify
 
 import (
 	"slices"
-	"strconv"
 	"time"
 
 	"dtc"
@@ -14,25 +13,23 @@ import (
 // same key closes it; an event that does neither happened, and is over.
 func Key(e *dtc.Event) (key string, opens, closes bool) {
 	switch {
+	case ofStore(e):
+		opens, closes = e.State == dtc.StatePaused, e.State == dtc.StateResumed
 	case e.Kind == dtc.EventHost:
 		opens = e.State == dtc.StateUnreachable || e.State == dtc.StateStopped
 		closes = e.State == dtc.StateReachable
-		key = joinKey("host", e.Address, "")
 	case e.Kind == dtc.EventProcess && e.Rule != "":
 		opens = e.State == dtc.StateDead || e.State == dtc.StateMissing || e.State == dtc.StateCount
 		closes = e.State == dtc.StateAlive || e.State == dtc.StateNormal
-		key = joinKey("rule", e.Address, e.Rule)
 	case e.Kind == dtc.EventProcess:
 		opens, closes = e.State == dtc.StateMissing, e.State == dtc.StateAlive
-		key = joinKey("pid", e.Address, strconv.Itoa(e.PID))
 	case e.Kind == dtc.EventLog:
 		opens, closes = e.State == dtc.StatePaused, e.State == dtc.StateResumed
-		key = joinKey("log", e.Address, e.Alias)
 	}
 	if !opens && !closes {
-		key = joinKey("event", e.Address, e.ID)
+		return joinKey("event", e.Address, e.ID), false, false
 	}
-	return key, opens, closes
+	return subject(e), opens, closes
 }
 
 // joinKey joins what an address, which has no space, and a name make of a kind.

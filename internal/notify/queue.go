@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"dtc"
 	"dtc/internal/atomicfile"
 )
 
@@ -122,7 +121,7 @@ func (q *queue) since(seq uint64) []*record {
 func (q *queue) append(r *record) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	s := slot{seq: r.Seq, made: r.Time, own: ownOnly(r), record: r}
+	s := slot{seq: r.Seq, made: r.Time, flags: flagsOf(r), record: r}
 	q.flush()
 	if q.fault == nil {
 		q.fault = q.store(&s)
@@ -138,9 +137,11 @@ func (q *queue) append(r *record) {
 	q.last = max(q.last, s.seq)
 }
 
-// ownOnly says whether a notice tells of nothing but undelivered notices.
-func ownOnly(r *record) bool {
-	return !slices.ContainsFunc(r.Events, func(e storedEvent) bool { return e.State != dtc.StateUndelivered })
+// reminds says whether a reminder waits.
+func (q *queue) reminds() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.ContainsFunc(q.waiting, func(s slot) bool { return s.flags == flagReminder })
 }
 
 // retry writes to the disk what could not be written before.

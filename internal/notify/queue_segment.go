@@ -3,15 +3,19 @@ package notify
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"dtc"
 )
 
 // A queue is a folder of files, NNNNNNNN.log, that are only ever appended to,
@@ -30,10 +34,11 @@ const (
 	maxLineBytes = 32 << 20 // a longer line is none of ours
 )
 
-// flagOwn is of a notice that tells of nothing but undelivered notices.
+// The flags of a notice.
 const (
-	flagNone = "-"
-	flagOwn  = "u"
+	flagNone     = "-"
+	flagOwn      = "u" // it tells of nothing but undelivered notices
+	flagReminder = "r"
 )
 
 // errLine is of a line that is not what was once written.
@@ -62,11 +67,23 @@ func segmentNumber(name string) int {
 type slot struct {
 	seq    uint64
 	made   time.Time
-	own    bool // it tells of undelivered notices only
-	number int  // of the segment; 0: it is in memory only
+	flags  string
+	number int // of the segment; 0: it is in memory only
 	off    int64
 	size   int
 	record *record // nil if it is on the disk
+}
+
+// flagsOf returns the flags of a notice.
+func flagsOf(r *record) string {
+	switch {
+	case r.Kind == Reminder:
+		return flagReminder
+	case !slices.ContainsFunc(r.Events, func(e storedEvent) bool { return e.State != dtc.StateUndelivered }):
+		return flagOwn
+	default:
+		return flagNone
+	}
 }
 
 func crcOf(data []byte) uint32 { return crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli)) }
@@ -90,11 +107,7 @@ func openLine(line []byte) ([]byte, error) {
 func doneLine(seq uint64) []byte { return sealLine(fmt.Appendf(nil, "d %d", seq)) }
 
 func noticeLine(s *slot, record []byte) []byte {
-	flags := flagNone
-	if s.own {
-		flags = flagOwn
-	}
-	body := fmt.Appendf(make([]byte, 0, len(record)+40), "n %d %d %s ", s.seq, s.made.UnixMilli(), flags)
+	body := fmt.Appendf(make([]byte, 0, len(record)+40), "n %d %d %s ", s.seq, s.made.UnixMilli(), cmp.Or(s.flags, flagNone))
 	return sealLine(append(body, record...))
 }
 
@@ -127,7 +140,7 @@ func parseQueueLine(line []byte) (parsedLine, error) {
 	if err != nil {
 		return parsedLine{}, errLine
 	}
-	s := &slot{seq: seq, made: time.UnixMilli(made), own: string(fields[3]) == flagOwn, size: len(line)}
+	s := &slot{seq: seq, made: time.UnixMilli(made), flags: string(fields[3]), size: len(line)}
 	return parsedLine{slot: s, record: fields[4]}, nil
 }
 

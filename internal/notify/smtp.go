@@ -13,9 +13,16 @@ import (
 	"github.com/wneessen/go-mail/smtp"
 )
 
+// The bounds of one delivery by SMTP. A server may look into a mail for long
+// before it says that it has taken it: who hung up meanwhile would send it again
+// and again.
 const (
-	mailTime      = time.Minute // for all of a delivery by SMTP, where ctx gives more
-	maxSMTPAnswer = 256 << 10   // bytes that a server may say in one
+	dialogTime  = time.Minute     // from the greeting to the end of the mail
+	verdictTime = 5 * time.Minute // from there to the server's answer
+	goodbyeTime = 2 * time.Second
+	mailTime    = connectTime + dialogTime + verdictTime + goodbyeTime // for all of it, where ctx gives more
+
+	maxSMTPAnswer = 256 << 10 // bytes that a server may say
 )
 
 // transmit hands a letter to its server. took is called with each recipient that
@@ -34,14 +41,14 @@ func (v *values) transmit(ctx context.Context, l *letter, took func(to string)) 
 		return nil, v.mailFault(l, "connect", err)
 	}
 	defer line.Close()
-	// Nothing of the protocol waits for longer than ctx.
-	stop := context.AfterFunc(ctx, func() { _ = line.SetDeadline(time.Unix(1, 0)) })
+	s := &mailSession{values: v, letter: l, within: func(d time.Duration) { deadline(ctx, line, d) }}
+	stop := context.AfterFunc(ctx, func() { s.within(0) })
 	defer stop()
+	s.within(dialogTime)
 	var conn net.Conn = &boundedConn{Conn: line, left: maxSMTPAnswer}
 	if l.tls == tlsImplicit {
 		conn = tls.Client(conn, config)
 	}
-	s := &mailSession{values: v, letter: l}
 	if s.client, err = smtp.NewClient(conn, l.host); err != nil {
 		return nil, v.mailFault(l, "its greeting", err)
 	}
@@ -49,8 +56,17 @@ func (v *values) transmit(ctx context.Context, l *letter, took func(to string)) 
 		return nil, err
 	}
 	refused, err = s.deliver(took)
+	s.within(goodbyeTime)
 	_ = s.client.Quit() // whether it answers or not: the mail is its own, or is not
 	return refused, err
+}
+
+// deadline has nothing on a connection wait for longer than a time, or than ctx.
+func deadline(ctx context.Context, conn net.Conn, d time.Duration) {
+	_ = conn.SetDeadline(time.Now().Add(d)) // it fails on a closed one only
+	if ctx.Err() != nil {                   // its AfterFunc may have come before
+		_ = conn.SetDeadline(time.Now())
+	}
 }
 
 // boundedConn is a connection on which the peer may say so much and no more.
@@ -75,6 +91,7 @@ type mailSession struct {
 	*values
 	letter *letter
 	client *smtp.Client
+	within func(time.Duration) // how long the rest may take
 }
 
 // open says hello, goes over to TLS and says who we are.
@@ -94,6 +111,7 @@ func (s *mailSession) open(local net.Addr, config *tls.Config) error {
 	if l.user == "" {
 		return nil
 	}
+	s.hide("\x00" + l.user + "\x00" + l.password) // of which PLAIN sends the base64
 	_, offer := s.client.Extension("AUTH")
 	auth, err := l.auth(offer, l.tls != tlsNone)
 	if err == nil {
@@ -168,6 +186,7 @@ func (s *mailSession) data() error {
 	if _, err := s.letter.msg.WriteTo(w); err != nil {
 		return s.mailFault(s.letter, "DATA", err)
 	}
+	s.within(verdictTime)
 	if err := w.Close(); err != nil {
 		return s.verdict("DATA", err)
 	}

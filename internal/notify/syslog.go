@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"time"
 )
@@ -42,6 +43,11 @@ const (
 	syslogTime    = 20 * time.Second       // for all of a delivery, where ctx gives more
 	syslogGoodbye = 5 * time.Second        // that the receiver has to close after us
 	udpRefusal    = 100 * time.Millisecond // in which it is heard that nobody listens
+
+	// A datagram for which the receiver's socket has no room is lost, and nobody
+	// says so: 500 at once do not fit into what Linux gives a socket.
+	udpBurst = 8 // datagrams
+	udpPause = 5 * time.Millisecond
 )
 
 func newSyslog(s Settings) (Sender, error) {
@@ -150,7 +156,7 @@ func (v *values) sendSyslog(ctx context.Context, where *url.URL, n *Notice) erro
 	case "unix":
 		return sendDatagrams(conn, syslogMessages(facility, n, localMessage))
 	case "udp":
-		return sendUDP(conn, syslogMessages(facility, n, syslogMessage))
+		return sendUDP(ctx, conn, syslogMessages(facility, n, syslogMessage))
 	}
 	if err := sendStream(conn, syslogMessages(facility, n, syslogMessage)); err != nil {
 		return err
@@ -213,11 +219,20 @@ func sendDatagrams(conn net.Conn, messages [][]byte) error {
 	return nil
 }
 
-// sendUDP sends each message as a datagram, and waits a moment for the other
-// machine to say that nobody listens there: ICMP port unreachable.
-func sendUDP(conn net.Conn, messages [][]byte) error {
-	if err := sendDatagrams(conn, messages); err != nil {
-		return err
+// sendUDP sends each message as a datagram, a few at a time, and waits a moment
+// for the other machine to say that nobody listens there: ICMP port unreachable.
+func sendUDP(ctx context.Context, conn net.Conn, messages [][]byte) error {
+	pause := time.NewTicker(udpPause)
+	defer pause.Stop()
+	for some := range slices.Chunk(messages, udpBurst) {
+		if err := sendDatagrams(conn, some); err != nil {
+			return err
+		}
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	if err := conn.SetReadDeadline(time.Now().Add(udpRefusal)); err != nil {
 		return err

@@ -7,10 +7,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"dtc"
 )
 
 // rsyslogd is Debian's rsyslog, that writes what it gets into a file.
@@ -127,4 +130,16 @@ func sendSyslogs(t *testing.T, values map[string]string) {
 	s := testSender(t, "syslog", t.TempDir(), values)
 	must(t, sendTo(t, s, aNotice()))
 	must(t, sendTo(t, s, &Notice{ID: "n-2", Kind: Test, Time: testNow(), Title: "somebody tries größe"}))
+}
+
+// TestSyslogFloodByUDP has the receiver's socket hold all that a notice may say.
+func TestSyslogFloodByUDP(t *testing.T) {
+	r, n := newRsyslogd(t), aNotice()
+	e := n.Events[0]
+	e.Reason = strings.Repeat("x", 1000)
+	n.Events = slices.Repeat([]dtc.Event{e}, MaxEvents)
+	must(t, sendTo(t, testSender(t, "syslog", t.TempDir(), map[string]string{"server": "udp://" + r.udp}), n))
+	if got := r.records(t, MaxEvents); len(got) != MaxEvents {
+		t.Errorf("%d of %d messages came", len(got), MaxEvents)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"dtc/internal/render"
@@ -52,6 +53,8 @@ func (w *webhook) Send(ctx context.Context, n *Notice) error {
 	if err != nil {
 		return err
 	}
+	_, credentials, _ := strings.Cut(authorization, " ") // a server may say back those alone
+	v.hide(strings.TrimSpace(credentials))
 	timestamp, body := strconv.FormatInt(v.settings.now().Unix(), 10), NoticeJSON(n)
 	header := http.Header{}
 	header.Set("X-DTC-Notice", n.ID)

@@ -34,8 +34,7 @@ func (l *Listeners) Close() {
 
 // Each passes the listening sockets of TCP and those of UDP without a peer of our
 // network namespace to put. Before the list begins, and begins anew because the
-// kernel lost a part of it, start is called. A list that changed each time that
-// it was told is none the less.
+// kernel lost a part of it, start is called.
 func (l *Listeners) Each(start func(), put func(*NetSocket)) error {
 	answered := false
 	var err error
@@ -54,10 +53,7 @@ func (l *Listeners) Each(start func(), put func(*NetSocket)) error {
 			break
 		}
 	}
-	switch {
-	case errors.Is(err, ErrChanged):
-		return nil
-	case answered:
+	if answered {
 		return err
 	}
 	start()

@@ -69,11 +69,15 @@ type StartEvent struct {
 
 // StartEvents is a subscription to the events of all processes. Next and Close
 // may be called side by side, Next by one goroutine at a time.
+//
+// The runtime would wake a thread for each event, also while nobody waits for
+// one. So it waits for an epoll, in which the socket is armed only during Next.
 type StartEvents struct {
-	file *os.File
-	conn syscall.RawConn
-	mark uint32 // of our messages: the answer has the next number
-	buf  [512]byte
+	socket *os.File // the runtime does not wait for it
+	epoll  *os.File
+	wait   syscall.RawConn // of epoll
+	mark   uint32          // of our messages: the answer has the next number
+	buf    [512]byte
 }
 
 // StartEvents subscribes to the starts of processes. That needs CAP_NET_ADMIN,
@@ -94,32 +98,65 @@ func (f FS) startEvents() (*StartEvents, error) {
 	if ns, err := os.Readlink(f.path("self/ns/pid")); err == nil && ns != initPIDNamespace {
 		return nil, errors.New("this is a container with pids of its own")
 	}
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_CONNECTOR)
-	if err != nil {
-		return nil, os.NewSyscallError("socket", err)
+	e := &StartEvents{mark: uint32(os.Getpid())}
+	if err := e.open(); err != nil {
+		return nil, errors.Join(err, e.Close())
 	}
-	e := &StartEvents{file: os.NewFile(uintptr(fd), "process connector"), mark: uint32(os.Getpid())}
-	if err := e.subscribe(fd); err != nil {
+	if err := e.subscribe(); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
 	return e, nil
 }
 
-func (e *StartEvents) subscribe(fd int) error {
-	var err error
-	if e.conn, err = e.file.SyscallConn(); err != nil {
+// open opens the socket and the epoll.
+func (e *StartEvents) open() error {
+	// Not non-blocking, so that the runtime does not wait for it; each read says
+	// that it shall not block.
+	socket, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_CONNECTOR)
+	if err != nil {
+		return os.NewSyscallError("socket", err)
+	}
+	e.socket = os.NewFile(uintptr(socket), "process connector")
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return os.NewSyscallError("epoll_create1", err)
+	}
+	if err := unix.SetNonblock(epoll, true); err != nil {
+		return errors.Join(os.NewSyscallError("fcntl", err), unix.Close(epoll))
+	}
+	e.epoll = os.NewFile(uintptr(epoll), "epoll")
+	if e.wait, err = e.epoll.SyscallConn(); err != nil {
 		return err
 	}
-	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: connectorProcess}); err != nil {
-		return os.NewSyscallError("bind", err)
+	return e.arm(unix.EPOLL_CTL_ADD)
+}
+
+// arm has the epoll tell once that something is to be read.
+func (e *StartEvents) arm(operation int) error {
+	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT}
+	return control(e.socket, func(socket int) error {
+		return control(e.epoll, func(epoll int) error {
+			return os.NewSyscallError("epoll_ctl", unix.EpollCtl(epoll, operation, socket, &event))
+		})
+	})
+}
+
+// control calls do with the descriptor of a file, which stays open meanwhile: the
+// error is [os.ErrClosed] if it is not.
+func control(file *os.File, do func(fd int) error) error {
+	conn, err := file.SyscallConn()
+	if err != nil {
+		return err
 	}
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, eventRoom) != nil {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, eventRoom) // less does too
+	if cerr := conn.Control(func(fd uintptr) { err = do(int(fd)) }); cerr != nil {
+		return os.ErrClosed // the runtime's own error of that is no other's
 	}
-	filter := eventFilter()
-	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program); err != nil {
-		return os.NewSyscallError("setsockopt", err)
+	return err
+}
+
+func (e *StartEvents) subscribe() error {
+	if err := control(e.socket, prepareEvents); err != nil {
+		return err
 	}
 	if err := e.send(connectorListen); err != nil {
 		return err
@@ -130,6 +167,18 @@ func (e *StartEvents) subscribe(fd int) error {
 	// From 6.6 on the kernel makes no other events for us at all: ends cost
 	// nothing. Before, it takes no notice of a message of this length.
 	return e.send(connectorListen, whatFork|whatExec|whatUser)
+}
+
+func prepareEvents(fd int) error {
+	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: connectorProcess}); err != nil {
+		return os.NewSyscallError("bind", err)
+	}
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, eventRoom) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, eventRoom) // less does too
+	}
+	filter := eventFilter()
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	return os.NewSyscallError("setsockopt", unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program))
 }
 
 // eventFilter has the kernel drop, before we wake, what we would: ends, and what
@@ -186,24 +235,23 @@ func (e *StartEvents) send(words ...uint32) error {
 	for _, word := range words {
 		msg = binary.NativeEndian.AppendUint32(msg, word)
 	}
-	var err error
-	if cerr := e.conn.Control(func(fd uintptr) {
-		err = unix.Sendto(int(fd), msg, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
-	}); cerr != nil {
-		return cerr
-	}
-	return os.NewSyscallError("sendto", err)
+	return control(e.socket, func(fd int) error {
+		return os.NewSyscallError("sendto", unix.Sendto(fd, msg, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}))
+	})
 }
 
 // answered waits for the kernel's answer to the first message. It gives none to
 // who is not in the first namespaces, and would have nothing to tell either.
 func (e *StartEvents) answered() error {
 	const patience = time.Second // it answers before send returns
-	if err := e.file.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := e.epoll.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}
 	for {
-		msg, err := e.receive(true)
+		msg, err := e.receive()
+		if err == nil && msg == nil {
+			err = e.await()
+		}
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return errors.New("the kernel does not answer: this is a container perhaps")
@@ -213,7 +261,7 @@ func (e *StartEvents) answered() error {
 		if code, ok := answerTo(msg, e.mark); ok && code != 0 {
 			return unix.Errno(code)
 		} else if ok {
-			return e.file.SetReadDeadline(time.Time{})
+			return e.epoll.SetReadDeadline(time.Time{})
 		}
 	}
 }
@@ -232,49 +280,73 @@ func answerTo(msg []byte, mark uint32) (code uint32, ok bool) {
 // [ErrEventsLost] if some were lost, of which the rest is still to be had;
 // [os.ErrClosed] after Close.
 func (e *StartEvents) Next(put func(StartEvent)) error {
-	for i := range eventBatch {
-		msg, err := e.receive(i == 0)
-		if err != nil {
+	for got := 0; got < eventBatch; {
+		msg, err := e.receive()
+		switch {
+		case err != nil:
 			return err
-		}
-		if msg == nil {
+		case msg != nil:
+			got++
+			if event, ok := parseStart(msg); ok {
+				put(event)
+			}
+		case got > 0:
 			return nil
-		}
-		if event, ok := parseStart(msg); ok {
-			put(event)
+		default:
+			if err := e.await(); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// receive returns the next datagram of the kernel, nil if there is none and it is
-// not to be waited for.
-func (e *StartEvents) receive(wait bool) (msg []byte, err error) {
-	var n int
-	var from unix.Sockaddr
-	cerr := e.conn.Read(func(fd uintptr) bool {
-		for {
-			n, from, err = unix.Recvfrom(int(fd), e.buf[:], 0)
-			kernel, ok := from.(*unix.SockaddrNetlink)
-			if errors.Is(err, unix.EINTR) || err == nil && (!ok || kernel.Pid != 0) {
-				continue
-			}
-			return !wait || !errors.Is(err, unix.EAGAIN)
+// await waits until there is something to receive.
+func (e *StartEvents) await() error {
+	if err := e.arm(unix.EPOLL_CTL_MOD); err != nil {
+		return err
+	}
+	var events [1]unix.EpollEvent
+	var err error
+	cerr := e.wait.Read(func(epoll uintptr) bool {
+		var n int
+		n, err = unix.EpollWait(int(epoll), events[:], 0)
+		if errors.Is(err, unix.EINTR) {
+			n, err = 0, nil
 		}
+		return n > 0 || err != nil
 	})
 	switch {
 	case errors.Is(cerr, os.ErrDeadlineExceeded):
-		return nil, cerr
+		return cerr
 	case cerr != nil:
-		return nil, os.ErrClosed // the runtime's own error of that is no other's
-	case errors.Is(err, unix.EAGAIN):
-		return nil, nil
-	case errors.Is(err, unix.ENOBUFS):
-		return nil, ErrEventsLost
-	case err != nil:
-		return nil, os.NewSyscallError("recvfrom", err)
+		return os.ErrClosed
+	default:
+		return os.NewSyscallError("epoll_wait", err)
 	}
-	return e.buf[:n], nil
+}
+
+// receive returns the next datagram of the kernel, nil if there is none.
+func (e *StartEvents) receive() (msg []byte, err error) {
+	err = control(e.socket, func(fd int) error {
+		for {
+			n, from, err := unix.Recvfrom(fd, e.buf[:], unix.MSG_DONTWAIT)
+			kernel, ok := from.(*unix.SockaddrNetlink)
+			switch {
+			case errors.Is(err, unix.EINTR), err == nil && (!ok || kernel.Pid != 0):
+				continue
+			case errors.Is(err, unix.EAGAIN):
+				return nil
+			case errors.Is(err, unix.ENOBUFS):
+				return ErrEventsLost
+			case err != nil:
+				return os.NewSyscallError("recvfrom", err)
+			}
+			msg = e.buf[:n]
+			return nil
+		}
+	})
+	return msg, err
 }
 
 // parseStart reads a datagram: struct nlmsghdr, struct cn_msg, struct proc_event.
@@ -303,17 +375,22 @@ func parseStart(msg []byte) (event StartEvent, ok bool) {
 
 // Close ends the subscription, and a Next that waits.
 func (e *StartEvents) Close() error {
-	if e.conn != nil {
-		_ = e.send(connectorIgnore) // the kernel goes on making events for nobody otherwise
+	if e.socket == nil {
+		return nil
 	}
-	return e.file.Close()
+	_ = e.send(connectorIgnore) // the kernel goes on making events for nobody otherwise
+	err := e.socket.Close()
+	if e.epoll != nil {
+		err = errors.Join(err, e.epoll.Close())
+	}
+	return err
 }
 
 // Drain drops the events that are there, at most so many, and says whether some
 // were lost before. It may not be called beside Next.
 func (e *StartEvents) Drain(most int) (dropped int, lost bool, err error) {
 	for dropped < most {
-		msg, err := e.receive(false)
+		msg, err := e.receive()
 		switch {
 		case errors.Is(err, ErrEventsLost):
 			lost = true

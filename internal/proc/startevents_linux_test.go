@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -24,12 +25,7 @@ type collected struct {
 func (c *collected) has(e StartEvent) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, seen := range c.list {
-		if seen == e {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(c.list, e)
 }
 
 func (c *collected) waitFor(tb testing.TB, e StartEvent) {
@@ -133,7 +129,7 @@ func TestKernelFiltersEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = e.Close() }()
-	if err := e.conn.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0) }); err != nil {
+	if err := control(e.socket, func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0) }); err != nil {
 		t.Fatal(err)
 	}
 	for range 5 {
@@ -143,7 +139,7 @@ func TestKernelFiltersEvents(t *testing.T) {
 	}
 	kinds := map[uint32]int{}
 	for {
-		msg, err := e.receive(false)
+		msg, err := e.receive()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -169,7 +165,7 @@ func TestStartEventsAreLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = e.Close() }()
-	if err := e.conn.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 0) }); err != nil {
+	if err := control(e.socket, func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 0) }); err != nil {
 		t.Fatal(err)
 	}
 	for range 10 { // two events each, of some hundred bytes

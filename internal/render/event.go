@@ -31,6 +31,9 @@ func EventWhat(e *dtc.Event) string {
 	case dtc.EventNotify:
 		return withReason("notice "+string(e.State), e.Reason)
 	case dtc.EventHost:
+		if e.State == dtc.StatePaused || e.State == dtc.StateResumed { // the monitor's own
+			return withReason("recording "+string(e.State), e.Reason)
+		}
 	}
 	return withReason("host "+string(e.State), e.Reason)
 }

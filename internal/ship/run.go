@@ -108,9 +108,19 @@ func (l *loop) round(now time.Time) time.Time {
 			l.look(st)
 		}
 	}
+	if s.idle() {
+		return now.Add(time.Hour) // a change of the configuration wakes us
+	}
 	next := l.scanned.Add(s.scanEvery())
 	next = sooner(next, l.swept.Add(sweepIdle))
 	return sooner(next, l.lookActive(now))
+}
+
+// idle says whether there is nothing to look at, and none is to come.
+func (s *Shipper) idle() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.rules) == 0 && len(s.streams) == 0
 }
 
 func sooner(a, b time.Time) time.Time {

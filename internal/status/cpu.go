@@ -44,16 +44,19 @@ type cpuHistory struct {
 // Run keeps readings of the processors' times until ctx is done, so that an
 // answer comes at once. It returns nil.
 func (c *Collector) Run(ctx context.Context) error {
-	tick := time.NewTicker(idleEvery)
-	defer tick.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
-		// An error shows when somebody asks.
-		_ = c.readings.within(ctx, dtc.StatusCPU, func() { _, _ = c.sampleCPU(ctx) })
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-timer.C:
 		}
+		// An error shows when somebody asks.
+		_ = c.readings.within(ctx, dtc.StatusCPU, func() { _, _ = c.sampleCPU(ctx) })
+		// All that an agent does now and then it does at the same moments, as a
+		// waking costs more than the work.
+		timer.Reset(time.Until(time.Now().Truncate(idleEvery).Add(idleEvery)))
 	}
 }
 

@@ -63,8 +63,14 @@ func (w *Watcher) beatWhileAny(ctx context.Context) {
 		if last, every = moment.now, beatInterval; watched >= beatMany {
 			every = beatIntervalMany
 		}
-		timer.Reset(every)
+		timer.Reset(untilNext(every))
 	}
+}
+
+// untilNext is the time to the next moment of a row, which is the same for all
+// that an agent does now and then: a waking costs more than the work.
+func untilNext(every time.Duration) time.Duration {
+	return time.Until(time.Now().Truncate(every).Add(every))
 }
 
 // watched returns how many processes are watched, and whether the journal has

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dtc"
+	"dtc/internal/proc"
 )
 
 func TestDescriptorsRunOut(t *testing.T) {
@@ -31,6 +32,10 @@ func TestOutOfDescriptors(t *testing.T) {
 	for left, known := range map[int]bool{1: false, 0: true} {
 		c := start(t, "exit 5")
 		target := dtc.WatchTarget{PID: c.pid}
+		_, name, err := proc.Identify(c.pid)
+		if err != nil {
+			t.Fatal(err)
+		}
 		w := newWatcher(t)
 		if known {
 			target.Known, target.KnownBoot = identify(t, c.pid), w.boot
@@ -41,7 +46,7 @@ func TestOutOfDescriptors(t *testing.T) {
 		f.quiet(t)
 		restore()
 		c.end()
-		if dead := f.is(t, c.pid, dtc.StateDead); dead.Name != "" && dead.Name != "watch.test" || dead.Lived < 100*time.Millisecond {
+		if dead := f.is(t, c.pid, dtc.StateDead); dead.Name != "" && dead.Name != name || dead.Lived < 100*time.Millisecond {
 			t.Errorf("told %+v", dead)
 		}
 	}

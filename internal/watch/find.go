@@ -21,6 +21,7 @@ type finder struct {
 	long   *allowance
 	pids   *turns[int]    // looks at processes
 	files  *turns[string] // looks at files, which may be a file server's
+	clock  wallClock
 
 	// subscribe has the system tell of processes that start. The error says why it
 	// does not.
@@ -95,8 +96,8 @@ func (f *finder) answers(ctx context.Context, sels []*selector) []answer {
 	if len(placed) > 0 {
 		p := newPlaces(f)
 		defer p.close()
-		for i, where := range p.find(ctx, placed) {
-			answers[placed[i].index] = new(residents).judge(ctx, f, &placed[i], &where)
+		if wait := p.answer(ctx, placed, answers); wait > 0 && pause(ctx, wait) == nil {
+			p.answer(ctx, placed, answers)
 		}
 	}
 	if err := ctx.Err(); err != nil {
@@ -132,20 +133,41 @@ func (f *finder) trials(ctx context.Context, sels []*selector, none func(i int, 
 }
 
 // resolve finds where the paths of programs lead: the system tells of a process
-// only the path at the end of all links.
+// only the path at the end of all links. A base name may be that of a link, too,
+// in the folders in which programs are looked for: python3 is one mostly.
 func (f *finder) resolve(ctx context.Context, trials []trial) {
 	var paths []string
 	var of []int
 	for i := range trials {
-		if t := &trials[i]; t.kind == byExe && isPath(t.rule.Exe) {
-			paths, of = append(paths, t.rule.Exe), append(of, i)
+		t := &trials[i]
+		if t.kind != byExe {
+			continue
+		}
+		names := []string{t.rule.Exe}
+		if !isPath(t.rule.Exe) {
+			names = inFolders(t.rule.Exe)
+		}
+		for _, path := range names {
+			paths, of = append(paths, path), append(of, i)
 		}
 	}
 	open := func() looker[resolved] { return resolver(paths) }
 	_ = inTurn(ctx, f.files, paths, open, func(r resolved) { // what cannot be told is as the rule says
 		t := &trials[of[r.at]]
-		t.exes = append(t.exes, r.path)
+		if !slices.Contains(t.exes, r.path) {
+			t.exes = append(t.exes, r.path)
+		}
 	})
+}
+
+// inFolders returns where a program may be that is called so.
+func inFolders(name string) []string {
+	folders := programFolders()
+	paths := make([]string, len(folders))
+	for i, folder := range folders {
+		paths[i] = folder + separators[:1] + name
+	}
+	return paths
 }
 
 // resolver are paths that may lead elsewhere.
@@ -156,10 +178,9 @@ type resolved struct {
 	path string
 }
 
-func (r resolver) look(at int, careful bool, put func(resolved)) {
-	if careful {
-		return
-	}
+func (resolver) glance(int, func(resolved)) {}
+
+func (r resolver) look(at int, put func(resolved)) {
 	if path, err := filepath.EvalSymlinks(r[at]); err == nil && path != r[at] {
 		put(resolved{at, path})
 	}

@@ -5,19 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
@@ -57,130 +53,11 @@ func perl(tb testing.TB, script string, args ...string) (cmd *exec.Cmd, said str
 	return cmd, strings.TrimSpace(said)
 }
 
-// tag is a word that stands in no other command line of this machine.
-func tag(tb testing.TB) string {
-	tb.Helper()
-	return fmt.Sprintf("dtc-%s-%d", regexp.MustCompile(`\W`).ReplaceAllString(tb.Name(), "-"), time.Now().UnixNano())
-}
-
-func newTestFinder(tb testing.TB) *finder {
-	tb.Helper()
-	f := newFinder(slog.New(slog.NewTextHandler(tb.Output(), nil)))
-	tb.Cleanup(f.pids.all.Wait)
-	tb.Cleanup(f.files.all.Wait)
-	return f
-}
-
-func selectors(tb testing.TB, rules ...dtc.ProcessRule) []*selector {
-	tb.Helper()
-	for i := range rules {
-		rules[i].Name = strconv.Itoa(i)
-	}
-	sels, err := newSelectors(rules)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return sels
-}
-
-// arrivalsOf are the processes that came, by selector and pid.
-type arrivalsOf struct {
-	mu   sync.Mutex
-	came map[*selector]map[int]time.Time // the first time of each
-	last map[int]found
-}
-
-func (a *arrivalsOf) add(s *selector, f found) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.came[s] == nil {
-		a.came[s] = map[int]time.Time{}
-	}
-	pid := f.seen.ID.PID
-	if _, again := a.came[s][pid]; !again {
-		a.came[s][pid] = time.Now()
-	}
-	a.last[pid] = f
-}
-
-func (a *arrivalsOf) of(s *selector) (pids []int) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for pid := range a.came[s] {
-		pids = append(pids, pid)
-	}
-	return pids
-}
-
-// at waits until a process has come, and returns when.
-func (a *arrivalsOf) at(tb testing.TB, s *selector, pid int) (at time.Time, f found) {
-	tb.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
-		a.mu.Lock()
-		at, ok := a.came[s][pid]
-		f := a.last[pid]
-		a.mu.Unlock()
-		if ok {
-			return at, f
-		}
-		if time.Now().After(deadline) {
-			tb.Fatalf("process %d has not come; %v have", pid, a.of(s))
-		}
-	}
-}
-
-// runFinder runs a finder until the test ends.
-func runFinder(tb testing.TB, f *finder) *arrivalsOf {
-	tb.Helper()
-	a := &arrivalsOf{came: map[*selector]map[int]time.Time{}, last: map[int]found{}}
-	ctx, cancel := context.WithCancel(tb.Context())
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := f.run(ctx, a.add); err != nil {
-			tb.Errorf("run: %v", err)
-		}
-	})
-	tb.Cleanup(wg.Wait)
-	tb.Cleanup(cancel)
-	return a
-}
-
 // sleeper starts a program that sleeps, with a word in its command line.
 func sleeper(tb testing.TB, word string) *exec.Cmd {
 	tb.Helper()
 	cmd, _ := perl(tb, `print "ok\n"`, word)
 	return cmd
-}
-
-func pidsOf(list []found) (pids []int) {
-	for i := range list {
-		pids = append(pids, list[i].seen.ID.PID)
-	}
-	return pids
-}
-
-// one returns the only answer of a scan.
-func one(tb testing.TB, f *finder, r dtc.ProcessRule) ([]found, error) {
-	tb.Helper()
-	lists, errs := f.scan(tb.Context(), selectors(tb, r))
-	return lists[0], errs[0]
-}
-
-func wantPIDs(tb testing.TB, f *finder, r dtc.ProcessRule, want ...int) {
-	tb.Helper()
-	list, err := one(tb, f, r)
-	if got := pidsOf(list); err != nil || !slices.Equal(got, want) {
-		tb.Errorf("%+v: %v, %v, want %v", r, got, err, want)
-	}
-}
-
-// wantNothing wants no process, and why there can be none.
-func wantNothing(tb testing.TB, f *finder, r dtc.ProcessRule, why string) {
-	tb.Helper()
-	list, err := one(tb, f, r)
-	if len(list) > 0 || !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), why) || strings.Contains(err.Error(), "\n") {
-		tb.Errorf("%+v: %v, %v, want none: %s", r, pidsOf(list), err, why)
-	}
 }
 
 func TestScanByCommandLine(t *testing.T) {
@@ -226,7 +103,7 @@ func TestScanOfLongCommandLine(t *testing.T) {
 // which execute another program: for a moment each looks like its parent.
 func TestScanWaitsForForks(t *testing.T) {
 	f, word := newTestFinder(t), tag(t)
-	cmd, _ := perl(t, `my $p = fork; if (!$p) { while (1) { my $c = fork; if (!$c) { select(undef,undef,undef,0.01); exec "/bin/true" } wait } } print "$p\n"; <STDIN>; kill 9, $p; wait`, word)
+	cmd, _ := perl(t, `my $p = fork; if (!$p) { while (1) { select(undef,undef,undef,0.02); my $c = fork; if (!$c) { exec "/bin/true" } wait } } print "$p\n"; <STDIN>; kill 9, $p; wait`, word)
 	parents, err := one(t, f, dtc.ProcessRule{Match: word})
 	if err != nil || len(parents) != 2 || parents[0].seen.ID.PID != cmd.Process.Pid {
 		t.Fatalf("%v, %v", pidsOf(parents), err)

@@ -33,16 +33,44 @@ type place struct {
 
 // find asks for the places of trials: item i of the result is trial i's.
 func (p *places) find(ctx context.Context, trials []trial) []place {
+	p.finder.clock.observe() // now and then
 	found := make([]place, len(trials))
 	of := [3][]int{}
 	for i := range trials {
 		kind := trials[i].kind - byPIDFile
 		of[kind] = append(of[kind], i)
 	}
-	p.findFiles(ctx, trials, of[byPIDFile-byPIDFile], found)
+	p.findFiles(ctx, trials, of[0], found)
 	p.units.find(trials, of[byUnit-byPIDFile], found)
 	p.ports.find(trials, of[byPort-byPIDFile], found)
 	return found
+}
+
+// answer fills in what selectors come to, and returns how long to wait for
+// processes of which it is not clear yet whether they will stay.
+func (p *places) answer(ctx context.Context, trials []trial, answers []answer) (wait time.Duration) {
+	for i, at := range p.find(ctx, trials) {
+		t := &trials[i]
+		a := new(residents).judge(ctx, p.finder, t, &at)
+		for n := range a.found {
+			wait = max(wait, t.unsettled(&a.found[n]))
+		}
+		answers[t.index] = a
+	}
+	return wait
+}
+
+// unitSettled is how old a process of a unit is to be. Those that systemd runs
+// there to check, to reload or to stop a service are not meant, and end soon; it
+// is only by that that they differ.
+const unitSettled = time.Second
+
+// unsettled is how long it takes until it is clear that a process will stay.
+func (t *trial) unsettled(who *found) time.Duration {
+	if t.kind != byUnit || !hasHelpers {
+		return 0
+	}
+	return unitSettled - sinceStart(who.seen.ID)
 }
 
 // residents are the processes at a place, as they were last seen.
@@ -144,7 +172,7 @@ func (r *residents) judge(ctx context.Context, f *finder, t *trial, at *place) a
 		if !r.leads(who) {
 			continue
 		}
-		if problem := at.doubt(&who.hit.found); problem != "" {
+		if problem := at.doubt(&f.clock, &who.hit.found); problem != "" {
 			a.problem = problem
 			continue
 		}
@@ -158,16 +186,16 @@ func (r *residents) judge(ctx context.Context, f *finder, t *trial, at *place) a
 }
 
 // writeSlack is how much younger than a file a process may seem that it names: the
-// clocks of file servers differ, and clocks are set.
+// clocks of file servers differ.
 const writeSlack = time.Minute
 
 // doubt says why a process is not the one that a file names: it started after the
 // file was written, and has the pid of another that ended.
-func (at *place) doubt(who *found) (problem string) {
+func (at *place) doubt(clock *wallClock, who *found) (problem string) {
 	if at.written.IsZero() {
 		return ""
 	}
-	if later := time.Since(at.written) - who.seen.Lived; later > writeSlack {
+	if later := clock.earliest(startOf(who.seen.ID)).Sub(at.written); later > writeSlack {
 		return fmt.Sprintf("process %d started %v after the file was written that names it: it is another one, or the clock was set",
 			who.seen.ID.PID, later.Round(time.Second))
 	}

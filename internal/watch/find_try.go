@@ -64,20 +64,36 @@ type prober struct {
 }
 
 // look makes the trials on one process.
-func (p *prober) look(at int, careful bool, put func(hit)) {
-	if p.subject == nil {
-		if p.failed {
-			return
-		}
-		var err error
-		if p.subject, err = p.finder.system.newSubject(p.finder.long); err != nil {
-			p.failed = true
-			put(hit{failed: err})
-			return
-		}
+func (p *prober) look(at int, put func(hit)) {
+	if p.ready(put) {
+		p.subject.careful = false
+		p.visit(&p.visits[at], put)
 	}
-	v := &p.visits[at]
-	if !p.subject.enter(v.pid, careful) {
+}
+
+// glance makes the trials as far as they need nothing that can block.
+func (p *prober) glance(at int, put func(hit)) {
+	if p.ready(put) {
+		p.subject.careful = true
+		p.visit(&p.visits[at], put)
+	}
+}
+
+// ready says whether there is a subject to look at.
+func (p *prober) ready(put func(hit)) bool {
+	if p.subject != nil || p.failed {
+		return !p.failed
+	}
+	var err error
+	if p.subject, err = p.finder.system.newSubject(p.finder.long); err != nil {
+		p.failed = true
+		put(hit{failed: err})
+	}
+	return !p.failed
+}
+
+func (p *prober) visit(v *visit, put func(hit)) {
+	if !p.subject.enter(v.pid) {
 		put(hit{pid: v.pid, gone: true})
 		return
 	}

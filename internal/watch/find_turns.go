@@ -34,10 +34,14 @@ func newTurns[K comparable]() *turns[K] {
 }
 
 // looker looks at the thing with an index, and passes what it finds to put. It
-// is used by one goroutine, which calls done at its end. A careful look does
-// nothing that can block: somebody is stuck on that thing, or on too many others.
+// is used by one goroutine, which calls done at its end.
 type looker[R any] interface {
-	look(at int, careful bool, put func(R))
+	look(at int, put func(R))
+
+	// glance is a look that does nothing that can block: somebody is stuck on that
+	// thing, or on too many others.
+	glance(at int, put func(R))
+
 	done()
 }
 
@@ -93,7 +97,11 @@ func (t *turns[K]) held() map[K]struct{} {
 func (w *turn[K, R]) run() {
 	for i := int(w.at.Load()); i < len(w.keys) && !w.ended(); i++ {
 		w.at.Store(int64(i))
-		w.looker.look(i, w.careful(i), w.put)
+		if w.careful(i) {
+			w.looker.glance(i, w.put)
+		} else {
+			w.looker.look(i, w.put)
+		}
 	}
 	w.looker.done()
 	w.mu.Lock()
@@ -105,6 +113,7 @@ func (w *turn[K, R]) run() {
 	close(w.out)
 }
 
+// careful says whether a look could get stuck.
 func (w *turn[K, R]) careful(at int) bool {
 	_, held := w.skip[w.keys[at]]
 	return held || len(w.skip) >= maxStuck

@@ -17,12 +17,12 @@ type slowLooker struct {
 	open  *atomic.Int32
 }
 
-func (l *slowLooker) look(at int, careful bool, put func(int)) {
-	if careful {
-		l.kept.Add(1)
-		put(-at)
-		return
-	}
+func (l *slowLooker) glance(at int, put func(int)) {
+	l.kept.Add(1)
+	put(-at)
+}
+
+func (l *slowLooker) look(at int, put func(int)) {
 	if c := l.block[at]; c != nil {
 		<-c
 	}

@@ -15,14 +15,17 @@ const (
 	maxEnds  = 1000        // ends for which that is done, of all askers
 )
 
-// lineage is the search for processes with one command line of one user, after
-// a single watched pid with that command line has ended. All of it is guarded by
-// Watcher.mu.
+// lineage is the search for processes of one kin, after a single watched pid of
+// that kin has ended. All of it is guarded by Watcher.mu.
 type lineage struct {
-	command string
-	sel     *selector
-	dead    []ancestor // who waits, oldest first
-	came    past       // who has come in somebody's place
+	sel  *selector
+	dead []ancestor // who waits, oldest first
+	came past       // who has come in somebody's place
+}
+
+// kin is what a process and who comes in its place have in common.
+type kin struct {
+	command, user shared // user "": any, it is not known
 }
 
 // ancestor is an end that waits for who comes after it.
@@ -38,21 +41,21 @@ type ancestor struct {
 // but in the time after an end. w.mu is held.
 func (w *Watcher) awaitHeir(s *session, p *process, end *ending) {
 	k := w.rules
-	command := p.vitals.command.String()
-	if command == "" || end.unseen() || k.dying >= maxEnds {
+	of := kin{p.vitals.command, p.vitals.user}
+	if of.command == (shared{}) || end.unseen() || k.dying >= maxEnds {
 		return
 	}
-	l := k.lines[command]
+	l := k.lines[of]
 	if l == nil {
 		if len(k.lines) >= maxLines {
 			return
 		}
-		sels, err := newSelectors([]dtc.ProcessRule{{Name: "heir", Match: exactly(command)}})
+		sels, err := newSelectors([]dtc.ProcessRule{{Name: "heir", Match: exactly(of.command.String()), User: of.user.String()}})
 		if err != nil {
 			return // it is too long for a regular expression
 		}
-		l = &lineage{command: command, sel: sels[0]}
-		k.lines[command] = l
+		l = &lineage{sel: sels[0]}
+		k.lines[of] = l
 		k.linesChanged = true
 		k.looks.kick()
 	}
@@ -112,12 +115,12 @@ func (w *Watcher) follows(a *arrival, d *ancestor) bool {
 func (w *Watcher) expireHeirs(at time.Duration) (next time.Duration) {
 	k := w.rules
 	next = never
-	for command, l := range k.lines {
+	for of, l := range k.lines {
 		before := len(l.dead)
 		l.dead = slices.DeleteFunc(l.dead, func(d ancestor) bool { return d.at+heirTime <= at })
 		k.dying -= before - len(l.dead)
 		if len(l.dead) == 0 {
-			delete(k.lines, command)
+			delete(k.lines, of)
 			k.linesChanged = true
 			k.looks.kick()
 			continue

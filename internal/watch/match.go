@@ -28,7 +28,7 @@ const (
 
 	// settled is how old a process is to be that has not executed a program of its
 	// own: until then it looks like its parent, and may be about to become another.
-	settled = 100 * time.Millisecond
+	settled = 200 * time.Millisecond
 )
 
 // selector is the condition of a rule, made ready.

@@ -5,6 +5,11 @@ import "path"
 // separators are what tells a path from a name.
 const separators = "/"
 
+// programFolders are the folders in which a program without a path is looked for.
+func programFolders() []string {
+	return []string{"/opt/homebrew/bin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"}
+}
+
 // canFork says whether a process can run its parent's program.
 const canFork = true
 

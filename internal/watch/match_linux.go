@@ -9,6 +9,8 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -22,12 +24,18 @@ const separators = "/"
 // removed or replaced.
 const deleted = " (deleted)"
 
+// programFolders are the folders in which a program without a path is looked for.
+func programFolders() []string {
+	return []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"}
+}
+
 // owners are the numbers of the users that a rule's user may mean.
 type owners []uint32
 
 // system is what all looks at processes share.
 type system struct {
 	users *proc.Users
+	spare sync.Pool // of *subject, which have memory and nothing open
 }
 
 func newSystem() *system { return &system{users: proc.NewUsers("/")} }
@@ -66,6 +74,16 @@ type names struct{ *proc.UserNames }
 
 func (s *system) load() names { return names{s.users.Load()} }
 
+// userOf is the effective user of a process, as a rule may name it; "" if it
+// cannot be said.
+func (s *system) userOf(pid int) string {
+	var st unix.Stat_t
+	if unix.Stat("/proc/"+strconv.Itoa(pid), &st) != nil {
+		return ""
+	}
+	return s.load().Name(st.Uid)
+}
+
 // owners returns who is meant by a user's name or number. The problem is that
 // there is nobody.
 func (n names) owners(user string) (list owners, problem string) {
@@ -78,6 +96,7 @@ func (n names) owners(user string) (list owners, problem string) {
 // subject is the process that is being looked at. What is asked of it is read
 // when it is first asked for.
 type subject struct {
+	system   *system
 	in       *proc.Scanner
 	users    names
 	careful  bool // what can block is not read
@@ -95,18 +114,25 @@ type subject struct {
 
 // newSubject returns one that has entered no process.
 func (s *system) newSubject(long *allowance) (*subject, error) {
-	in, err := proc.Default.Scan()
-	if err != nil {
+	p, ok := s.spare.Get().(*subject)
+	if !ok {
+		p = &subject{in: proc.NewScanner(proc.Default)}
+	}
+	if err := p.in.Open(); err != nil {
 		return nil, err
 	}
-	return &subject{in: in, users: s.load(), long: long}, nil
+	p.system, p.users, p.long = s, s.load(), long
+	return p, nil
 }
 
-func (p *subject) close() { _ = p.in.Close() }
+func (p *subject) close() {
+	_ = p.in.Close()
+	p.system.spare.Put(p)
+}
 
 // enter begins with a process, and says whether there is one.
-func (p *subject) enter(pid int, careful bool) bool {
-	p.pid, p.careful = pid, careful
+func (p *subject) enter(pid int) bool {
+	p.pid = pid
 	p.hasOwner, p.hasLine, p.noLine, p.hasExe, p.exeErr = false, false, false, false, nil
 	return p.in.Enter(pid) == nil
 }
@@ -159,7 +185,8 @@ func (p *subject) commandLine() (line []byte, ok bool) {
 	return p.line, !p.noLine
 }
 
-// runs says whether its program is one of these: paths, or one base name.
+// runs says whether its program is one of these: what the rule says, a path or a
+// base name, and the paths where that leads.
 func (p *subject) runs(exes []string) fit {
 	if !p.hasExe {
 		p.hasExe = true
@@ -176,24 +203,42 @@ func (p *subject) runs(exes []string) fit {
 	if p.exeErr != nil || len(p.exe) == 0 {
 		return fitsNot // a thread of the kernel, or it has ended
 	}
+	base := path.Base(string(p.exe))
 	for _, exe := range exes {
-		if isPath(exe) && exe == string(p.exe) || !isPath(exe) && exe == path.Base(string(p.exe)) {
+		if isPath(exe) && exe == string(p.exe) || !isPath(exe) && exe == base {
+			if wanted := path.Base(exes[0]); wanted != base && isMany(base) && !p.isCalled(wanted) {
+				return fitsNot
+			}
 			return fits
 		}
 	}
 	return fitsNot
 }
 
-// calledLike says of a process whose program may not be seen whether it could be
-// one of these: the kernel calls a process like the file that it executed, unless
-// it names itself otherwise.
-func (p *subject) calledLike(exes []string) fit {
+// isMany says whether a file is many programs in one, of which that runs by whose
+// link it was called.
+func isMany(base string) bool {
+	for _, many := range []string{"busybox", "toybox", "coreutils"} {
+		if strings.HasPrefix(base, many) {
+			return true
+		}
+	}
+	return false
+}
+
+// isCalled says whether the kernel calls the process so: like the file, or the
+// link, that it executed, unless it names itself otherwise.
+func (p *subject) isCalled(base string) bool {
 	const longest = 15 // bytes that the kernel keeps
 	name, err := p.in.Read("comm")
-	name = bytes.TrimSuffix(name, []byte("\n"))
+	return err == nil && base[:min(len(base), longest)] == string(bytes.TrimSuffix(name, []byte("\n")))
+}
+
+// calledLike says of a process whose program may not be seen whether it could be
+// one of these.
+func (p *subject) calledLike(exes []string) fit {
 	for _, exe := range exes {
-		base := path.Base(exe)
-		if err == nil && base[:min(len(base), longest)] == string(name) {
+		if p.isCalled(path.Base(exe)) {
 			return refused
 		}
 	}

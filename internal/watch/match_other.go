@@ -43,6 +43,10 @@ func (*system) mark(pid int) uint64 {
 	return seen.ID.Start
 }
 
+// userOf is "": a directory service may take its time to say it, which nobody
+// waits for here.
+func (*system) userOf(int) string { return "" }
+
 // names are the names of users. Who does not exist has no processes: a directory
 // service is not asked whether he does.
 type names struct{}
@@ -77,8 +81,8 @@ func (s *system) newSubject(long *allowance) (*subject, error) {
 func (*subject) close() {}
 
 // enter begins with a process, and says whether there is one.
-func (p *subject) enter(pid int, careful bool) bool {
-	*p = subject{system: p.system, long: p.long, pid: pid, careful: careful}
+func (p *subject) enter(pid int) bool {
+	*p = subject{system: p.system, long: p.long, careful: p.careful, pid: pid}
 	var err error
 	p.seen, err = proc.Look(pid)
 	if errors.Is(err, fs.ErrPermission) {
@@ -125,7 +129,8 @@ func (p *subject) commandLine() (line []byte, ok bool) {
 	return p.line, !p.noLine
 }
 
-// runs says whether its program is one of these: paths, or one base name.
+// runs says whether its program is one of these: what the rule says, a path or a
+// base name, and the paths where that leads.
 func (p *subject) runs(exes []string) fit {
 	if !p.hasExe {
 		p.hasExe = true

@@ -5,6 +5,9 @@ import "strings"
 // separators are what tells a path from a name.
 const separators = `\/`
 
+// programFolders are none: there are no links to programs to speak of.
+func programFolders() []string { return nil }
+
 // canFork says whether a process can run its parent's program.
 const canFork = false
 

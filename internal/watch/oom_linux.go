@@ -16,12 +16,14 @@ import (
 
 const (
 	// drainPatience is how long the telling of an end may wait for the reading of
-	// the kernel's log. What came before is read at each round of the sampler.
-	drainPatience = time.Millisecond
+	// the kernel's log. What came before is read at each round of the sampler. Before
+	// the line with the victim the kernel lists all processes, and a machine that is
+	// out of memory is slow.
+	drainPatience = 20 * time.Millisecond
 
 	maxVictims = 1024        // that are remembered
 	victimFor  = time.Minute // how long one may take to end
-	settlesIn  = 2 * fewEach // see killCounter
+	settlesIn  = fewEach     // see killCounter
 	maxGroups  = 1024        // of control groups
 )
 
@@ -220,6 +222,14 @@ func (o *oomWatch) refresh() {
 			c.read(now())
 		}
 	}
+}
+
+// counts says whether the counters are all there is: it is to be seen soon that
+// one has grown, or the end of another process is taken for that kill.
+func (o *oomWatch) counts() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.groups != nil
 }
 
 // rest gives back what is open, until there is a process again.

@@ -22,6 +22,8 @@ func (*oomWatch) attach(*process) {}
 
 func (*oomWatch) refresh() {}
 
+func (*oomWatch) counts() bool { return false }
+
 func (*oomWatch) rest() {}
 
 func (*oomWatch) killed(*process, dtc.Exit, time.Duration) bool { return false }

@@ -69,11 +69,11 @@ type readPIDFile struct {
 	file  pidFile
 }
 
-func (r *pidFileReader) look(at int, careful bool, put func(readPIDFile)) {
-	if careful {
-		put(readPIDFile{at, pidFile{at: place{err: fmt.Errorf("read %s: its file system does not answer", r.paths[at])}}})
-		return
-	}
+func (r *pidFileReader) glance(at int, put func(readPIDFile)) {
+	put(readPIDFile{at, pidFile{at: place{err: fmt.Errorf("read %s: its file system does not answer", r.paths[at])}}})
+}
+
+func (r *pidFileReader) look(at int, put func(readPIDFile)) {
 	info, err := os.Stat(r.paths[at])
 	if err == nil && r.last[at].same(info) {
 		put(readPIDFile{at, r.last[at]})

@@ -40,9 +40,14 @@ func FuzzPIDFile(f *testing.F) {
 // pidfile writes a file and returns its path.
 func pidfile(tb testing.TB, text string) string {
 	tb.Helper()
-	path := filepath.Join(tb.TempDir(), "x.pid")
-	write(tb, path, text)
-	return path
+	file, err := os.CreateTemp("", "*.pid") // Wine cannot remove a TempDir
+	if err != nil {
+		tb.Fatal(err)
+	}
+	_ = file.Close()
+	tb.Cleanup(func() { _ = os.Remove(file.Name()) })
+	write(tb, file.Name(), text)
+	return file.Name()
 }
 
 func write(tb testing.TB, path, text string) {
@@ -75,7 +80,8 @@ func TestPIDFiles(t *testing.T) {
 
 // TestPIDFileChanges rewrites, removes and makes a file that is looked at.
 func TestPIDFileChanges(t *testing.T) {
-	f, path := newTestFinder(t), filepath.Join(t.TempDir(), "x.pid")
+	t.Parallel() // it mostly waits
+	f, path := newTestFinder(t), pidfile(t, "")
 	a := runFinder(t, f)
 	sels := selectors(t, dtc.ProcessRule{PIDFile: path})
 	f.want(sels)

@@ -23,10 +23,12 @@ func (*ports) find(trials []trial, of []int, into []place) {
 		return
 	}
 	list, err := proc.PortOwners()
-	pids := map[int][]int{}
+	pids, untold := map[int][]int{}, map[int]bool{}
 	for _, o := range list {
 		if o.PID > 0 {
 			pids[o.Port] = append(pids[o.Port], o.PID)
+		} else {
+			untold[o.Port] = true
 		}
 	}
 	for _, at := range of {
@@ -35,6 +37,8 @@ func (*ports) find(trials []trial, of []int, into []place) {
 		switch into[at].pids = slices.Compact(pids[port]); {
 		case err != nil:
 			into[at].err = fmt.Errorf("look who listens on port %d: %w", port, err)
+		case len(into[at].pids) == 0 && untold[port]:
+			into[at].err = fmt.Errorf("something listens on port %d, and the system does not tell what", port)
 		case len(into[at].pids) == 0:
 			into[at].problem = fmt.Sprintf("nothing listens on port %d", port)
 		}

@@ -13,12 +13,14 @@ import (
 type process struct {
 	id     dtc.ProcessID
 	began  time.Duration // since boot
+	looked time.Duration // since boot: it was there then
 	handle handle        // the waiter's own
 
 	name   string             // guarded by Watcher.mu
 	owners map[owner]struct{} // who is to be told; guarded by Watcher.mu
 	vitals vitals             // what it was last seen to use; guarded by Watcher.mu
 	ended  bool               // guarded by Watcher.mu
+	since  time.Duration      // 0, or it has ended before it was waited for, and not before this; guarded by Watcher.mu
 	polled bool               // the poller has it, not the waiter; guarded by Watcher.attaching
 	final  *proc.Usage        // what it had used at its end, nil if not known; set before ended is called
 	kills  *killCounter       // guarded by oomWatch.mu
@@ -247,8 +249,8 @@ func (w *Watcher) attach(s *session, t *target, pid int, wanted func(proc.Seen) 
 		return seen, false, nil
 	}
 	if p := w.own(s, t, seen); p != nil {
-		w.firstLook(p, seen)
 		w.arm(p)
+		w.firstLook(p, seen)
 	}
 	return seen, true, nil
 }
@@ -287,12 +289,7 @@ func (w *Watcher) own(s *session, t *target, seen proc.Seen) *process {
 func (w *Watcher) hold(o owner, seen proc.Seen) (p *process, isNew bool) {
 	p = w.held[seen.ID]
 	if isNew = p == nil; isNew {
-		p = &process{
-			id:     seen.ID,
-			began:  now() - seen.Lived,
-			name:   seen.Name,
-			owners: map[owner]struct{}{},
-		}
+		p = newProcess(seen)
 		w.held[p.id] = p
 		if len(w.held) == 1 {
 			w.heldSince = now()
@@ -301,6 +298,19 @@ func (w *Watcher) hold(o owner, seen proc.Seen) (p *process, isNew bool) {
 	}
 	p.owners[o] = struct{}{}
 	return p, isNew
+}
+
+func newProcess(seen proc.Seen) *process {
+	at := now()
+	p := &process{id: seen.ID, name: seen.Name, looked: at, owners: map[owner]struct{}{}}
+	if seen.ID.Start != 0 {
+		p.looked -= max(0, sinceStart(seen.ID)-seen.Lived) // the look may be of a while ago
+	}
+	p.began = p.looked - seen.Lived
+	if seen.Zombie {
+		p.since = notZero(p.began)
+	}
+	return p
 }
 
 // holdFor makes o one of the owners of a process that was seen a moment ago,
@@ -313,8 +323,8 @@ func (w *Watcher) holdFor(o owner, seen proc.Seen) *process {
 	p, isNew := w.hold(o, seen)
 	w.mu.Unlock()
 	if isNew {
-		w.firstLook(p, seen)
 		w.arm(p)
+		w.firstLook(p, seen)
 	}
 	return p
 }
@@ -359,13 +369,19 @@ func sameStill(id dtc.ProcessID) (proc.Seen, error) {
 	return seen, err
 }
 
-// gone looks once more at a process that has ended, and tells it.
+// gone looks once more at a process that has ended since it was looked at, before
+// it was waited for, and tells it.
 func (w *Watcher) gone(p *process) {
 	exit, name := dtc.Exit{}, ""
 	if seen, err := proc.Look(p.id.PID); err == nil && seen.ID == p.id {
 		exit, name = seen.Exit, seen.Name
 		p.last(seen.Usage)
 	}
+	w.mu.Lock()
+	if p.since == 0 {
+		p.since = notZero(p.looked)
+	}
+	w.mu.Unlock()
 	w.ended(p, exit, name)
 }
 
@@ -384,7 +400,7 @@ func (w *Watcher) ended(p *process, exit dtc.Exit, name string) {
 	if name == "" {
 		name = p.name
 	}
-	end := ending{exit: exit, name: name, at: at, lived: max(0, at-p.began), post: postMortem(p, at)}
+	end := ending{exit: exit, name: name, at: at, since: p.since, lived: max(0, at-p.began), post: postMortem(p, at)}
 	for o := range p.owners {
 		o.ended(w, p, &end)
 	}

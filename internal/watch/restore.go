@@ -60,7 +60,7 @@ func (w *Watcher) restore(f *former) {
 		told := s.told()
 		w.mu.Unlock()
 		for _, pid := range slices.Sorted(maps.Keys(from.targets)) {
-			w.restoreTarget(s, from.targets[pid], string(f.head.Boot), told)
+			w.restoreTarget(s, from.targets[pid], string(f.head.Boot), told[""])
 		}
 		for _, name := range slices.Sorted(maps.Keys(from.rules)) {
 			r := from.rules[name]

@@ -30,6 +30,13 @@ func newRule(s *session, spec *dtc.ProcessRule, sel *selector, boot string) *rul
 	return r
 }
 
+// ruleSpecs are the rules of a call.
+type ruleSpecs struct {
+	rules []dtc.ProcessRule
+	sels  []*selector // of each
+	told  toldEnds    // when the call began
+}
+
 // startRules gives the session its new set of rules, and queues what there is
 // to say of each. A rule that it had goes on undisturbed; one that is new or has
 // changed is judged anew. Then the present state of each is told: alive of each
@@ -39,17 +46,17 @@ func newRule(s *session, spec *dtc.ProcessRule, sel *selector, boot string) *rul
 // What the asker knows counts where the agent knows less: a process of Known
 // that is not there any more has ended, with an unknown exit. Who is there and
 // not of Known is a newcomer to an asker that knew the rule.
-func (w *Watcher) startRules(ctx context.Context, c *call, rules []dtc.ProcessRule, sels []*selector) error {
-	if err := checkRuleNames(rules); err != nil {
+func (w *Watcher) startRules(ctx context.Context, c *call, want ruleSpecs) error {
+	if err := checkRuleNames(want.rules); err != nil {
 		return err
 	}
-	set, err := w.setRules(c, rules, sels)
+	set, err := w.setRules(c, want.rules, want.sels)
 	if err != nil {
 		return err
 	}
 	w.wantRules()
 	for i, r := range set.all {
-		w.recall(r, rules[i].Known, rules[i].KnownBoot)
+		w.recall(r, &want.rules[i], want.told[r.spec.Name])
 	}
 	if err := w.lookFor(ctx, set.fresh); err != nil {
 		return err

@@ -36,10 +36,9 @@ func (m *machine) lost(a *arrival, end *ending, at time.Duration) {
 // lose tells the end of a member, or has it wait for a successor.
 func (m *machine) lose(n *member, end *ending, at time.Duration) {
 	m.dirty = true
-	if end.boot == "" || end.boot == m.boot {
-		m.past.add(n.id, at)
-	}
 	d := &departed{member: n, end: *end, from: end.at}
+	m.bury(d, at)
+	d.end.post = n.postMortem(end.post)
 	if end.unseen() {
 		d.from = max(0, end.since, n.began)
 	}
@@ -64,6 +63,27 @@ func (m *machine) lose(n *member, end *ending, at time.Duration) {
 		m.tellDead(m.waiting[0])
 		m.waiting = slices.Delete(m.waiting, 0, 1)
 	}
+}
+
+// bury remembers that a process has ended, if it was one of this boot.
+func (m *machine) bury(d *departed, at time.Duration) {
+	if d.end.boot == "" || d.end.boot == m.boot {
+		m.past.add(d.id, at)
+	}
+}
+
+// postMortem adds to what is known of a member that has ended its command line,
+// if that is not known.
+func (n *member) postMortem(known *dtc.PostMortem) *dtc.PostMortem {
+	if n.command == (shared{}) || known != nil && known.Command != "" {
+		return known
+	}
+	post := dtc.NoPostMortem()
+	if known != nil {
+		post = *known
+	}
+	post.Command = n.command.String()
+	return &post
 }
 
 // unseen says that nobody saw the end: it was found later.

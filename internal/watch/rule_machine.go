@@ -16,7 +16,7 @@ const (
 	maxMembers = 10_000 // of one rule: processes that are watched
 	maxWaiting = 1000   // of one rule: ends that wait for a successor; then the oldest waits no longer
 	maxFresh   = 1024   // of one rule: newcomers that may yet turn out to be somebody's successor
-	maxPast    = 4096   // of one rule: ends that are remembered for pastFor
+	maxPast    = 16_384 // of one rule: ends that are remembered for pastFor
 	pastFor    = time.Minute
 )
 

@@ -398,6 +398,9 @@ func TestRuleGoesOnAfterARestartOfTheAgent(t *testing.T) {
 		b := newRuleBench(t, within, 1, 2).at(1).end(1).tells().at(3).restart("b")
 		b.born(9, 2)
 		b.tick().tells().look(2, 9).tells("restarted 1 by 9 after 1s", "alive 9").stands("alive 2", "alive 9", "normal of 2")
+		if who := (identity{"b", b.ids[1]}); !b.m.knows(who) { // to an asker that has not heard of it
+			t.Error("an end that waited is not known once it is told")
+		}
 	})
 	t.Run("longer than it waits", func(t *testing.T) {
 		b := newRuleBench(t, within, 1, 2).at(1).end(1).at(100).restart("b").tick().tells().look(2).tells("dead 1")

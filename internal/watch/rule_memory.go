@@ -37,12 +37,19 @@ type memberRecord struct {
 // memory returns what the rule remembers. Watcher.mu is held.
 func (r *rule) memory() ruleMemory {
 	m := &r.machine
-	memory := ruleMemory{Boot: text(m.boot), Begun: m.begun, Told: m.told, Reason: text(m.reason)}
+	// A rule that has been judged by other bounds has something to remember too.
+	begun := m.begun || m.told != verdictNone
+	memory := ruleMemory{Boot: text(m.boot), Begun: begun, Told: m.told, Reason: text(m.reason)}
+	fresh := make(map[*member]struct{}, len(m.fresh))
+	for _, n := range m.fresh {
+		fresh[n] = struct{}{}
+	}
 	for _, n := range m.members {
+		_, isFresh := fresh[n]
 		command := n.command.String()
 		memory.Members = append(memory.Members, memberRecord{
 			PID: n.id.PID, Start: n.id.Start, Began: int64(n.began), Name: text(n.name),
-			Command: text(command[:min(len(command), rememberedCommand)]), Fresh: slices.Contains(m.fresh, n),
+			Command: text(command[:min(len(command), rememberedCommand)]), Fresh: isFresh,
 		})
 	}
 	clock := readClock()
@@ -119,7 +126,9 @@ func (m *machine) restore(memory *ruleMemory, clock clock) []memberRecord {
 	for _, k := range memory.Waiting[:min(len(memory.Waiting), maxWaiting)] {
 		if k != nil && k.sound() {
 			e := k.entry(head, m.boot, clock)
-			m.waiting = append(m.waiting, departedOf(&e, m.boot))
+			d := departedOf(&e, m.boot)
+			m.waiting = append(m.waiting, d)
+			m.bury(d, clock.now)
 		}
 	}
 	slices.SortStableFunc(m.waiting, func(a, b *departed) int { return cmp.Compare(a.end.at, b.end.at) })
@@ -160,11 +169,6 @@ func (w *Watcher) restoreMember(r *rule, a arrival, boot string) {
 	end := w.unseenEnding(a.seen.ID, boot)
 	if is {
 		end.exit = seen.Exit
-	}
-	if end.post == nil && a.command != "" {
-		post := dtc.NoPostMortem()
-		post.Command = a.command
-		end.post = &post
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

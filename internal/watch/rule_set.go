@@ -110,32 +110,23 @@ func (w *Watcher) dropRules(s *session) (alone []*process) {
 
 // recall takes up what the asker knows of a rule and the agent does not: what it
 // remembered is lost, or the agent was killed before it came to write it down.
-func (w *Watcher) recall(r *rule, known []dtc.ProcessID, boot string) {
+// Whose end was queued when the call began is no news.
+func (w *Watcher) recall(r *rule, spec *dtc.ProcessRule, told map[identity]uint64) {
 	w.mu.Lock()
-	ids := slices.DeleteFunc(slices.Clone(known), func(id dtc.ProcessID) bool { return r.machine.knows(identity{boot, id}) })
-	if r.replaced || len(ids) == 0 {
-		w.mu.Unlock()
-		return
+	unknown := make([]identity, 0, len(spec.Known))
+	for _, id := range spec.Known {
+		who := identity{spec.KnownBoot, id}
+		if told[who] == 0 && !r.machine.knows(who) {
+			unknown = append(unknown, who)
+		}
 	}
-	told := r.session.toldOfRule(r.spec.Name)
+	if r.replaced {
+		unknown = nil
+	}
 	w.mu.Unlock()
-	for _, id := range ids {
-		if who := (identity{boot, id}); !told[who] {
-			w.recallMember(r, who)
-		}
+	for _, who := range unknown {
+		w.recallMember(r, who)
 	}
-}
-
-// toldOfRule returns whose ends are queued as those of a rule's members.
-func (s *session) toldOfRule(name string) map[identity]bool {
-	told := map[identity]bool{}
-	for i := range s.kept {
-		e := &s.kept[i].sighting
-		if e.Rule == name && (e.State == dtc.StateDead || e.State == dtc.StateRestarted) {
-			told[identity{e.Boot, e.Process}] = true
-		}
-	}
-	return told
 }
 
 // recallMember takes up one process that the asker knows.

@@ -241,6 +241,7 @@ func TestRuleRestartedInTime(t *testing.T) {
 }
 
 func TestRuleRestartedTooLate(t *testing.T) {
+	t.Parallel() // it mostly waits
 	a := start(t, "exit 9")
 	finder := newFakeFinder()
 	finder.set("web", a.pid)
@@ -435,7 +436,16 @@ func TestRuleTakesUpWhatItMissed(t *testing.T) {
 	r.KnownBoot, r.Known = w.boot, []dtc.ProcessID{identify(t, a.pid), identify(t, late.pid), goneID}
 	finder.set("web", a.pid, late.pid)
 	f = watchRules(t, w, r)
-	f.all(t, "web", line("dead", gone.pid), line("alive", a.pid), "normal 1", line("alive", late.pid))
+	told := map[string]int{}
+	for range 4 {
+		s := f.next(t)
+		told[line(s.State, s.Process.PID)]++
+	}
+	for _, want := range []string{line("dead", gone.pid), line("alive", a.pid), line("alive", late.pid), "normal 0"} {
+		if told[want] != 1 {
+			t.Errorf("told %v, want %s once", told, want)
+		}
+	}
 	f.quiet(t)
 }
 

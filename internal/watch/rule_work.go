@@ -36,9 +36,9 @@ type ruleWork struct {
 	rulesBy map[*selector]*rule    // guarded by Watcher.mu
 	linesBy map[*selector]*lineage // guarded by Watcher.mu
 
-	lines        map[string]*lineage // by command line; guarded by Watcher.mu
-	linesChanged bool                // the finder is to be told; guarded by Watcher.mu
-	dying        int                 // ends in lines; guarded by Watcher.mu
+	lines        map[kin]*lineage // guarded by Watcher.mu
+	linesChanged bool             // the finder is to be told; guarded by Watcher.mu
+	dying        int              // ends in lines; guarded by Watcher.mu
 
 	looked time.Duration // when the last look where one was due ended; only lookWhereDue touches it
 }
@@ -46,7 +46,7 @@ type ruleWork struct {
 func newRuleWork(f seeker) *ruleWork {
 	return &ruleWork{
 		finder: f, ticks: newPacer(now), looks: newPacer(now),
-		rulesBy: map[*selector]*rule{}, linesBy: map[*selector]*lineage{}, lines: map[string]*lineage{},
+		rulesBy: map[*selector]*rule{}, linesBy: map[*selector]*lineage{}, lines: map[kin]*lineage{},
 	}
 }
 

@@ -11,8 +11,8 @@ import (
 )
 
 // How many processes are looked at at once, and how often: with four processes
-// each every two seconds, with 5,000 each within two hours, as an idle agent is to
-// cost next to nothing. A waking costs more than a look.
+// each every two seconds, with 1,000 each within half an hour, with 5,000 within
+// four hours, as an idle agent is to cost next to nothing.
 const (
 	few     = 16 // processes
 	fewOnce = 4
@@ -20,6 +20,7 @@ const (
 
 	manyOnce = 8
 	manyEach = 10 * time.Second
+	mostEach = 20 * time.Second // from beatMany processes on
 
 	// sampleFrom is among how many those are chosen whose last look is longest
 	// ago, where there are many. They are others each time.
@@ -66,10 +67,12 @@ func (w *Watcher) sampleWhileAny(ctx context.Context) {
 		switch {
 		case all == 0:
 			return
-		case all <= few:
+		case all <= few || w.oom.counts():
 			timer.Reset(w.sampler.fewEach)
+		case all < beatMany:
+			timer.Reset(untilNext(manyEach))
 		default:
-			timer.Reset(manyEach)
+			timer.Reset(untilNext(mostEach))
 		}
 		select {
 		case <-ctx.Done():
@@ -85,7 +88,7 @@ func (w *Watcher) sampleSome(ctx context.Context) (all int) {
 	some, all := w.longestUnseen()
 	for _, p := range some {
 		if ctx.Err() == nil {
-			w.sample(p)
+			w.sample(p, maxCounted)
 		}
 	}
 	return all

@@ -77,6 +77,10 @@ func newSession(asker string) *session {
 // begin opens the asker's session and makes this the call that it speaks to.
 func (w *Watcher) begin(asker string) (*call, error) {
 	w.mu.Lock()
+	if w.quitting {
+		w.mu.Unlock()
+		return nil, errStopped() // Run waits for the calls of before alone
+	}
 	s := w.sessions[asker]
 	var evicted []*process
 	if s == nil {
@@ -149,9 +153,14 @@ type identity struct {
 	id   dtc.ProcessID
 }
 
-// retarget gives the session its new set of targets, and returns whose deaths
-// are queued, with the places of these.
-func (w *Watcher) retarget(c *call, targets []dtc.WatchTarget) (told map[identity]uint64, err error) {
+// toldEnds are the ends that are queued, with their places: by the rule of which
+// they are, "" for those of single pids.
+type toldEnds map[string]map[identity]uint64
+
+// retarget gives the session its new set of targets, and returns whose ends are
+// queued now: once the call emits them they may be acknowledged at any time, and
+// what the asker knew when it made the call is no more than that.
+func (w *Watcher) retarget(c *call, targets []dtc.WatchTarget) (told toldEnds, err error) {
 	keep := make(map[int]bool, len(targets))
 	for _, t := range targets {
 		keep[t.PID] = true
@@ -174,14 +183,20 @@ func (w *Watcher) retarget(c *call, targets []dtc.WatchTarget) (told map[identit
 	return told, nil
 }
 
-// told returns whose deaths as single pids are queued, with their places.
-func (s *session) told() map[identity]uint64 {
-	told := make(map[identity]uint64, len(s.kept))
+// told returns whose ends are queued.
+func (s *session) told() toldEnds {
+	told := toldEnds{}
 	for i := range s.kept {
 		e := &s.kept[i]
-		if e.sighting.State == dtc.StateDead && e.sighting.Rule == "" {
-			told[identity{e.sighting.Boot, e.sighting.Process}] = e.place
+		if e.sighting.State != dtc.StateDead && e.sighting.State != dtc.StateRestarted {
+			continue
 		}
+		of := told[e.sighting.Rule]
+		if of == nil {
+			of = map[identity]uint64{}
+			told[e.sighting.Rule] = of
+		}
+		of[identity{e.sighting.Boot, e.sighting.Process}] = e.place
 	}
 	return told
 }

@@ -41,12 +41,18 @@ type starts interface {
 	// take passes on what came since the last call. An error says that more came
 	// than is told: nothing more comes until drain has said so. Another one than
 	// errStorm is for good.
-	take(put func(pid int, forked bool)) error
+	take(put func(startEvent)) error
 
 	// drain drops what waits to be taken. Calm: it tells again what comes.
 	drain() (calm bool, err error)
 
 	close()
+}
+
+// startEvent is one event of the beginning of a process.
+type startEvent struct {
+	pid    int
+	forked bool // it was made; else it executed a program, or changed its user
 }
 
 // errStorm says that more processes start than can be looked at one by one.
@@ -78,7 +84,8 @@ type search struct {
 // tenants are the processes at the place of a wanted selector.
 type tenants struct {
 	residents
-	told map[dtc.ProcessID]struct{}
+	told    map[dtc.ProcessID]struct{}
+	waiting bool // for one to stay: see unsettled
 }
 
 // run calls came for every process that comes to match a wanted selector, soon
@@ -241,7 +248,13 @@ func (s *search) unsubscribe() {
 // takeStarts takes what the system tells.
 func (s *search) takeStarts() {
 	now := time.Now()
-	err := s.starts.take(func(pid int, forked bool) { s.recent.add(pid, now, forked) })
+	err := s.starts.take(func(e startEvent) {
+		if e.forked {
+			s.recent.addForked(e.pid, now)
+		} else {
+			s.recent.add(e.pid, now)
+		}
+	})
 	switch {
 	case err == nil:
 	case errors.Is(err, errStorm):

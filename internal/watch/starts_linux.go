@@ -13,6 +13,10 @@ const (
 	// that starts makes two.
 	stormRate = 2000
 
+	// readInterval is how often events are read while they come one after the other.
+	// The first after a pause is read at once.
+	readInterval = 50 * time.Millisecond
+
 	// maxDrain is how many events are dropped at once: more than the kernel keeps.
 	maxDrain = 1 << 14
 )
@@ -31,11 +35,6 @@ type startQueue struct {
 	err    error        // why nothing more comes, for now or for good; guarded by mu
 	second time.Time    // that is counted; guarded by mu
 	count  int          // of events in it; guarded by mu
-}
-
-type startEvent struct {
-	pid    int
-	forked bool
 }
 
 var _ starts = (*startQueue)(nil)
@@ -65,32 +64,43 @@ func (q *startQueue) ready() <-chan struct{} { return q.wake }
 
 // read reads events as they come, and stops while there is a storm.
 func (q *startQueue) read() {
-	for {
-		err := q.events.Next(q.put)
-		if errors.Is(err, proc.ErrEventsLost) {
-			err = errStorm
-		}
-		q.mu.Lock()
-		if q.err == nil {
-			q.err = err
-		}
-		err = q.err
-		q.mu.Unlock()
+	wait := time.NewTimer(0)
+	defer wait.Stop()
+	for q.next() {
 		select {
-		case q.wake <- struct{}{}:
-		default:
-		}
-		switch {
-		case err == nil:
-		case errors.Is(err, errStorm):
-			select {
-			case <-q.resume:
-			case <-q.closed:
-				return
-			}
-		default:
+		case <-wait.C:
+		case <-q.closed:
 			return
 		}
+		wait.Reset(readInterval)
+	}
+}
+
+// next reads what is there, and waits for it if there is nothing; false if nothing
+// more comes.
+func (q *startQueue) next() bool {
+	err := q.events.Next(q.put)
+	if errors.Is(err, proc.ErrEventsLost) {
+		err = errStorm
+	}
+	q.mu.Lock()
+	if q.err == nil {
+		q.err = err
+	}
+	err = q.err
+	q.mu.Unlock()
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+	if !errors.Is(err, errStorm) {
+		return err == nil
+	}
+	select {
+	case <-q.resume:
+		return true
+	case <-q.closed:
+		return false
 	}
 }
 
@@ -111,7 +121,7 @@ func (q *startQueue) put(e proc.StartEvent) {
 }
 
 // take implements [starts].
-func (q *startQueue) take(put func(pid int, forked bool)) error {
+func (q *startQueue) take(put func(startEvent)) error {
 	q.mu.Lock()
 	list, err := q.list, q.err
 	q.list = nil
@@ -120,7 +130,7 @@ func (q *startQueue) take(put func(pid int, forked bool)) error {
 		return err
 	}
 	for _, e := range list {
-		put(e.pid, e.forked)
+		put(e)
 	}
 	return nil
 }

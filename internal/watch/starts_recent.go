@@ -10,7 +10,7 @@ const maxRecent = 16 << 10
 // begun to work. A mere fork is not looked at at once: it looks like its parent,
 // and is mostly about to execute another program.
 func recentSteps() []time.Duration {
-	return []time.Duration{0, 120 * time.Millisecond, time.Second, 5 * time.Second, 30 * time.Second, 2 * time.Minute}
+	return []time.Duration{0, settled + 20*time.Millisecond, time.Second, 5 * time.Second, 30 * time.Second, 2 * time.Minute}
 }
 
 // recent are the processes that came lately.
@@ -33,20 +33,27 @@ func newRecent() recent {
 	return recent{steps: steps, rows: make([][]*newcomer, len(steps)), known: map[int]*newcomer{}}
 }
 
-// add adds a process that came just now, or that executed a program.
-func (r *recent) add(pid int, now time.Time, forked bool) {
+// add adds a process that came, or that became another one: it is looked at at
+// once.
+func (r *recent) add(pid int, now time.Time) {
 	who := &newcomer{pid: pid, came: now}
-	step := 0
-	if forked {
-		step = 1
-	} else if before := r.known[pid]; before != nil {
+	if before := r.known[pid]; before != nil {
 		who.told = before.told
 	}
-	if len(r.known) >= maxRecent && r.known[pid] == nil {
+	r.insert(0, who)
+}
+
+// addForked adds a process that looks like its parent still.
+func (r *recent) addForked(pid int, now time.Time) {
+	r.insert(1, &newcomer{pid: pid, came: now})
+}
+
+func (r *recent) insert(step int, who *newcomer) {
+	if len(r.known) >= maxRecent && r.known[who.pid] == nil {
 		r.full = true
 		return
 	}
-	r.known[pid] = who // whoever had the pid is not waited for any more
+	r.known[who.pid] = who // whoever had the pid is not waited for any more
 	r.rows[step] = append(r.rows[step], who)
 }
 
@@ -85,7 +92,7 @@ func (r *recent) due(now time.Time) (list []*newcomer) {
 // next is when somebody is to be looked at, zero if there is nobody. It is a
 // little late, so that those who came together are looked at together.
 func (r *recent) next() (due time.Time) {
-	const late = 20 * time.Millisecond
+	const late = 100 * time.Millisecond
 	for step, row := range r.rows {
 		if len(row) > 0 {
 			due = sooner(due, row[0].came.Add(r.steps[step]+late))

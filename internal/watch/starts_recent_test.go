@@ -8,14 +8,19 @@ import (
 	"pgregory.net/rapid"
 )
 
+// adders are the ways in which a process comes.
+func adders() map[bool]func(*recent, int, time.Time) {
+	return map[bool]func(*recent, int, time.Time){false: (*recent).add, true: (*recent).addForked}
+}
+
 // TestRecentSteps shows when newcomers are looked at.
 func TestRecentSteps(t *testing.T) {
 	for forked, steps := range map[bool][]time.Duration{
-		false: {0, 120 * time.Millisecond, time.Second, 5 * time.Second, 30 * time.Second, 2 * time.Minute},
-		true:  {120 * time.Millisecond, time.Second, 5 * time.Second, 30 * time.Second, 2 * time.Minute},
+		false: {0, 220 * time.Millisecond, time.Second, 5 * time.Second, 30 * time.Second, 2 * time.Minute},
+		true:  {220 * time.Millisecond, time.Second, 5 * time.Second, 30 * time.Second, 2 * time.Minute},
 	} {
 		r, start := newRecent(), time.Now()
-		r.add(7, start, forked)
+		adders()[forked](&r, 7, start)
 		var got []time.Duration
 		for now := start; !r.next().IsZero(); now = r.next() {
 			if list := r.due(now); len(list) > 0 {
@@ -31,14 +36,14 @@ func TestRecentSteps(t *testing.T) {
 func TestRecentOfOnePID(t *testing.T) {
 	r, now := newRecent(), time.Now()
 	sel := new(selector)
-	r.add(7, now, true)
+	r.addForked(7, now)
 	r.known[7].told = []*selector{sel}
-	r.add(7, now, false) // it executes a program
+	r.add(7, now) // it executes a program
 	list := r.due(now.Add(time.Hour))
 	if len(list) != 1 || len(list[0].told) != 1 {
 		t.Errorf("executed: %+v", list)
 	}
-	r.add(7, now, true) // another process
+	r.addForked(7, now) // another process
 	if list := r.due(now.Add(time.Hour)); len(list) != 1 || len(list[0].told) != 0 {
 		t.Errorf("another one: %+v", list)
 	}
@@ -51,12 +56,12 @@ func TestRecentOfOnePID(t *testing.T) {
 func TestRecentIsBounded(t *testing.T) {
 	r, now := newRecent(), time.Now()
 	for pid := range maxRecent {
-		r.add(pid, now, false)
+		r.add(pid, now)
 	}
 	if r.full {
 		t.Error("it is full")
 	}
-	r.add(maxRecent, now, false)
+	r.add(maxRecent, now)
 	if !r.full || len(r.known) != maxRecent {
 		t.Error("it is not full")
 	}
@@ -75,7 +80,7 @@ func TestRecentByProperty(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"add": func(t *rapid.T) {
 				pid, forked := rapid.IntRange(1, 5).Draw(t, "pid"), rapid.Bool().Draw(t, "forked")
-				r.add(pid, now, forked)
+				adders()[forked](&r, pid, now)
 				e := &entry{who: r.known[pid]}
 				for i, step := range recentSteps() {
 					if i > 0 || !forked {

@@ -61,7 +61,7 @@ func (s *search) listRecent(now time.Time) {
 		return
 	}
 	for _, pid := range pids {
-		s.recent.add(pid, now, false)
+		s.recent.add(pid, now)
 	}
 }
 
@@ -75,7 +75,7 @@ func (s *search) lookAtPlaces(ctx context.Context) {
 			who = new(tenants)
 			s.residents[t.selector] = who
 		}
-		if at.err != nil || who.unchanged(s.system, &at) {
+		if at.err != nil || !who.waiting && who.unchanged(s.system, &at) {
 			continue
 		}
 		a := who.judge(ctx, s.finder, t, &at)
@@ -88,11 +88,16 @@ func (s *search) lookAtPlaces(ctx context.Context) {
 
 func (s *search) tellTenants(t *trial, who *tenants, there []found) {
 	before := who.told
-	who.told = make(map[dtc.ProcessID]struct{}, len(there))
+	who.told, who.waiting = make(map[dtc.ProcessID]struct{}, len(there)), false
 	for i := range there {
 		id := there[i].seen.ID
+		_, told := before[id]
+		if !told && t.unsettled(&there[i]) > 0 {
+			who.waiting = true
+			continue
+		}
 		who.told[id] = struct{}{}
-		if _, told := before[id]; !told {
+		if !told {
 			s.came(t.selector, there[i])
 		}
 	}
@@ -149,7 +154,7 @@ func (s *search) lookAtEveryone(ctx context.Context, sels []*selector) {
 			switch {
 			case h.gone || h.err != nil:
 			case h.young:
-				s.recent.add(h.pid, now, true)
+				s.recent.addForked(h.pid, now)
 			default:
 				s.came(h.trial.selector, h.found)
 			}

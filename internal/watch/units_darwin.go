@@ -2,6 +2,9 @@ package watch
 
 import "errors"
 
+// hasHelpers says whether processes that pass run in units.
+const hasHelpers = false
+
 // units finds nothing: this system has none.
 type units struct{}
 

@@ -15,6 +15,9 @@ import (
 // not run where it did.
 const searchEvery = 5 * time.Second
 
+// hasHelpers says whether processes that pass run in units.
+const hasHelpers = true
+
 // units finds the processes of units of systemd.
 type units struct {
 	groups   *proc.Units

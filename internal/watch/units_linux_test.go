@@ -126,6 +126,7 @@ func TestUnits(t *testing.T) {
 // TestUnitStartsAgain removes a unit's control group and makes it again, also in
 // another slice.
 func TestUnitStartsAgain(t *testing.T) {
+	t.Parallel() // it mostly waits
 	root := hierarchies(t)[0]
 	f, word := newTestFinder(t), tag(t)
 	a := runFinder(t, f)
@@ -139,4 +140,37 @@ func TestUnitStartsAgain(t *testing.T) {
 		c.kill()
 		dropGroup(t, dir)
 	}
+}
+
+// TestPassingProcessesOfUnits has processes run in a unit for a moment, beside the
+// main one, as systemd does to check or to reload a service.
+func TestPassingProcessesOfUnits(t *testing.T) {
+	f, word := newTestFinder(t), tag(t)
+	unit := group(t, hierarchies(t)[0], "system.slice", word+".service")
+	main := start(t, "exit 0")
+	join(t, unit, main.pid)
+	a := runFinder(t, f)
+	sels := selectors(t, dtc.ProcessRule{Unit: word})
+	f.want(sels)
+	a.at(t, sels[0], main.pid)
+	for range 5 {
+		passing := start(t, "exit 0")
+		join(t, unit, passing.pid)
+		scanned := make(chan []found)
+		go func() {
+			lists, _ := f.scan(t.Context(), sels)
+			scanned <- lists[0]
+		}()
+		time.Sleep(500 * time.Millisecond)
+		passing.kill()
+		if pids := pidsOf(<-scanned); !slices.Equal(pids, []int{main.pid}) {
+			t.Errorf("%v were found, and %d was passing", pids, passing.pid)
+		}
+	}
+	if got := a.of(sels[0]); !slices.Equal(got, []int{main.pid}) {
+		t.Errorf("%v came, and the main process is %d", got, main.pid)
+	}
+	second := start(t, "exit 0")
+	join(t, unit, second.pid)
+	a.at(t, sels[0], second.pid)
 }

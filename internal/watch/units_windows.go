@@ -8,6 +8,9 @@ import (
 	"dtc/internal/proc"
 )
 
+// hasHelpers says whether processes that pass run in units.
+const hasHelpers = false
+
 // units finds the processes of services.
 type units struct{}
 

@@ -22,6 +22,7 @@ type vitals struct {
 	descriptors int
 	parent      shared // short name of the process usage.PPID
 	command     shared
+	user        shared // effective user, "" if not known
 }
 
 // shared is a text that others may have too; the zero value is "".
@@ -42,35 +43,32 @@ func (t shared) String() string {
 }
 
 // firstLook notes what a process uses that is new here, of which seen is the
-// look that found it. It is called before the system is asked to tell its end,
-// with w.mu not held.
+// look that found it. It is called when the system has been asked to tell its
+// end, so that this comes too late for no end; w.mu is not held.
 func (w *Watcher) firstLook(p *process, seen proc.Seen) {
-	usage := seen.Usage
-	if usage == (proc.Usage{}) {
-		if again, err := proc.Measure(p.id.PID); err == nil && again.ID == p.id {
-			usage = again.Usage
-		}
-	}
-	command, _ := w.sampler.commands.read(p.id)
-	w.oom.attach(p)
-	v := vitals{descriptors: proc.CountDescriptors(p.id.PID, 0), command: newShared(command)}
-	if usage != (proc.Usage{}) {
-		v.at, v.usage = now(), usage
-		v.tried = v.at
-		v.parent = newShared(w.sampler.parents.name(usage.PPID))
+	v := vitals{descriptors: dtc.Absent}
+	if seen.Usage != (proc.Usage{}) {
+		v.at, v.usage = p.looked, seen.Usage
+		v.parent = newShared(w.sampler.parents.name(seen.Usage.PPID))
 	}
 	w.mu.Lock()
 	p.vitals = v
+	ended := p.ended
 	w.mu.Unlock()
+	if !ended {
+		w.sample(p, 0)
+	}
 	w.sampler.signal()
 }
 
-// sample looks at what a process uses now.
-func (w *Watcher) sample(p *process) {
+// sample looks at what a process uses now. Where its descriptors have to be
+// counted one by one, that is done up to a number.
+func (w *Watcher) sample(p *process, countUpTo int) {
 	// First what is asked by the pid alone: if the process is still there after
 	// that, it was of no other.
-	descriptors := proc.CountDescriptors(p.id.PID, maxCounted)
+	descriptors := proc.CountDescriptors(p.id.PID, countUpTo)
 	command, told := w.sampler.commands.read(p.id)
+	user := w.finder.system.userOf(p.id.PID)
 	w.oom.attach(p)
 	seen, err := proc.Measure(p.id.PID)
 	w.mu.Lock()
@@ -82,7 +80,7 @@ func (w *Watcher) sample(p *process) {
 	}
 	v := vitals{
 		tried: before.tried, at: now(), usage: seen.Usage,
-		descriptors: descriptors, parent: before.parent, command: before.command,
+		descriptors: descriptors, parent: before.parent, command: before.command, user: newShared(user),
 	}
 	if told && command != before.command.String() {
 		v.command = newShared(command) // an exec changes it

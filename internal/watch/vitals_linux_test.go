@@ -173,6 +173,6 @@ func BenchmarkSample(b *testing.B) {
 	p := &process{id: seen.ID}
 	b.ReportAllocs()
 	for b.Loop() {
-		w.sample(p)
+		w.sample(p, maxCounted)
 	}
 }

@@ -247,6 +247,8 @@ func (w *waiter) inspect(p *process, reaped bool) status {
 		case !reaped:
 			return status{unreaped: true}
 		}
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) && !reaped {
+		return status{unreaped: true} // the system does not say now, for want of descriptors perhaps
 	}
 	exit, _ := exitInfo(p.handle.fd) // it may have been reaped since the first question
 	return status{told: true, exit: exit}

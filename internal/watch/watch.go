@@ -220,14 +220,14 @@ func (w *Watcher) Watch(ctx context.Context, asker string, want dtc.Watching, em
 		return err
 	}
 	for _, t := range targets {
-		if err := w.start(c, t, told); err != nil {
+		if err := w.start(c, t, told[""]); err != nil {
 			return err
 		}
 		if err := w.flush(ctx, c, emit); err != nil {
 			return err
 		}
 	}
-	if err := w.startRules(ctx, c, want.Rules, sels); err != nil {
+	if err := w.startRules(ctx, c, ruleSpecs{want.Rules, sels, told}); err != nil {
 		return err
 	}
 	if err := w.flush(ctx, c, emit); err != nil {

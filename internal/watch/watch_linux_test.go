@@ -137,10 +137,11 @@ func TestUnreapedZombieIsToldAtOnce(t *testing.T) {
 		t.Fatalf("the zombie is gone: %+v, %v", seen, err)
 	}
 
-	// To who watches it only now it is dead too, with its status.
+	// To who watches it only now it is dead too, with its status; when
+	// it ended, it is too late to say.
 	g := watchFor(t, w, "later", pids(pid)...)
-	if dead := g.is(t, pid, dtc.StateDead); dead.Exit.Number != 15 {
-		t.Errorf("found dead with %+v", dead.Exit)
+	if dead := g.is(t, pid, dtc.StateDead); dead.Exit.Number != 15 || dead.AgeMost < time.Since(killed) {
+		t.Errorf("found dead as %+v", dead)
 	}
 	g.quiet(t)
 	// And once it is recorded, it is no process any more.

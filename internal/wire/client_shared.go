@@ -54,7 +54,7 @@ func newTransport() *http.Transport {
 			MaxReceiveBufferPerStream:     1 << 20,
 			MaxDecoderHeaderTableSize:     4 << 10,
 			MaxEncoderHeaderTableSize:     4 << 10,
-			SendPingTimeout:               deadTimeout * 4 / 10,
+			SendPingTimeout:               pingEvery,
 			PingTimeout:                   deadTimeout * 4 / 10,
 			WriteByteTimeout:              deadTimeout,
 		},

@@ -1,8 +1,6 @@
 package wire
 
 import (
-	"fmt"
-	"slices"
 	"time"
 
 	"dtc"
@@ -147,7 +145,9 @@ func newSighting(s *dtc.Sighting) *SightingMessage {
 	return m
 }
 
-func (m *SightingMessage) sighting() (dtc.Sighting, error) {
+// sighting takes any state: one that this version does not know is no reason to
+// hear nothing more of a newer agent, and the caller's to leave out.
+func (m *SightingMessage) sighting() dtc.Sighting {
 	s := dtc.Sighting{
 		Run: cut(m.Run, maxShort), Number: m.Number, State: dtc.State(cut(m.State, maxShort)), Process: m.Process.id(),
 		Boot: cut(m.Boot, maxShort), Name: cut(m.Name, maxShort),
@@ -162,14 +162,7 @@ func (m *SightingMessage) sighting() (dtc.Sighting, error) {
 	case *ExitMessage_Signal:
 		s.Exit.Kind, s.Exit.Number = dtc.ExitSignal, int(how.Signal)
 	}
-	states := []dtc.State{
-		dtc.StateAlive, dtc.StateDead, dtc.StateMissing, dtc.StateRestarted,
-		dtc.StateCount, dtc.StateNormal, dtc.StateReplaced, dtc.StateStopped,
-	}
-	if !slices.Contains(states, s.State) {
-		return s, fmt.Errorf("%w: a process in the state %q", errMalformed, s.State)
-	}
-	return s, nil
+	return s
 }
 
 func newPostMortem(p *dtc.PostMortem) *PostMortemMessage {

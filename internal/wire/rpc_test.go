@@ -242,7 +242,11 @@ func TestWatchTellsAtOnce(t *testing.T) {
 }
 
 func TestCheckAndAcknowledge(t *testing.T) {
-	want := []dtc.Sighting{{State: dtc.StateMissing, Process: dtc.ProcessID{PID: 3}}, {State: dtc.StateAlive, Process: dtc.ProcessID{PID: 4, Start: 1}}}
+	want := []dtc.Sighting{
+		{State: dtc.StateMissing, Process: dtc.ProcessID{PID: 3}},
+		{State: dtc.StateAlive, Process: dtc.ProcessID{PID: 4, Start: 1}},
+		{State: "of a later version", Process: dtc.ProcessID{PID: 5}},
+	}
 	var acked string
 	r := serve(t, &Server{Agent: &fakeAgent{
 		check: func(_ context.Context, asker string, pids []int, rules []string) ([]dtc.Sighting, error) {

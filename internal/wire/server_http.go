@@ -46,9 +46,11 @@ func (r *run) newHTTP(ctx context.Context) *http.Server {
 			MaxReceiveBufferPerStream:     64 << 10,
 			MaxDecoderHeaderTableSize:     4 << 10,
 			MaxEncoderHeaderTableSize:     4 << 10,
-			SendPingTimeout:               deadTimeout * 6 / 10, // longer than the client's, so that it alone pings
-			PingTimeout:                   deadTimeout * 4 / 10,
-			WriteByteTimeout:              deadTimeout,
+			// Twice the client's, so that it alone pings, and so that this timer wakes
+			// an idle agent in no other moments.
+			SendPingTimeout:  2 * pingEvery,
+			PingTimeout:      deadTimeout * 2 / 10,
+			WriteByteTimeout: deadTimeout,
 		},
 	}
 }

@@ -3,7 +3,7 @@ package wire
 import "time"
 
 // beatEvery is how often a watch tells its sender's clock.
-const beatEvery = 15 * time.Second
+const beatEvery = 4 * pingEvery
 
 // transit finds out how long a message was on its way, without clocks that
 // agree: of all messages of the last beats the fastest is taken as not delayed

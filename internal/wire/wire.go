@@ -57,6 +57,7 @@ const (
 	joinTimeout      = 10 * time.Second // all of joining
 	stallTimeout     = 2 * time.Minute  // a peer may not read one message for so long (a reader may sit in a pager)
 	deadTimeout      = 10 * time.Second // unacknowledged bytes or an unanswered ping
+	pingEvery        = 4 * time.Second  // by who asks, if nothing else is heard
 )
 
 // Agent is what an agent answers. The server hands every call of a proven
