@@ -141,3 +141,31 @@ func writeUntilKilled(dir string) {
 		}
 	}
 }
+
+// A full disk can be told from one that is full no more without an event.
+func TestTry(t *testing.T) {
+	dir := tmpfs(t, "64k")
+	s := openStore(t, dir, time.Now)
+	if err := s.Try(folder); err != nil {
+		t.Error(err)
+	}
+	filler := filepath.Join(dir, "filler")
+	if err := os.WriteFile(filler, make([]byte, 1<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	if err := s.Try(folder); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("of a full disk: %v", err)
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Try(folder); err != nil {
+		t.Error(err)
+	}
+	if err := s.Try("../x"); err == nil {
+		t.Error("a folder of anywhere is taken")
+	}
+	if left, err := os.ReadDir(filepath.Join(dir, folder)); err != nil || len(left) > 0 {
+		t.Errorf("left behind %v, %v", left, err)
+	}
+}

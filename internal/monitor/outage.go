@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"strconv"
 	"sync"
@@ -103,18 +104,18 @@ func (o *outage) run(ctx context.Context) error {
 // look tells what there is to tell, and returns when it is to be called again; 0
 // if only when it is woken.
 func (o *outage) look(now time.Time) time.Duration {
-	f, host, any := o.worst(now)
+	f, host, some := o.worst(now)
 	switch wait := f.since.Add(outageAfter).Sub(now); {
-	case any && !o.told && wait > 0:
+	case some && !o.told && wait > 0:
 		return wait
-	case any && !o.told:
+	case some && !o.told:
 		o.pause(f, host, now)
-	case any:
+	case some:
 		o.settle()
 	case o.told:
 		o.resume(now)
 	}
-	if !any && !o.told {
+	if !some && !o.told {
 		return 0
 	}
 	return outageRetry
@@ -122,27 +123,23 @@ func (o *outage) look(now time.Time) time.Duration {
 
 // worst returns the host that has been failing for longest. One that has not
 // tried again may have nothing more to tell: then it is tried for it.
-func (o *outage) worst(now time.Time) (worst failure, at netip.AddrPort, any bool) {
+func (o *outage) worst(now time.Time) (worst failure, at netip.AddrPort, some bool) {
 	for host, f := range o.all() {
 		due := now.Sub(f.since) >= outageAfter
 		if due && (f.last.Equal(f.since) || now.Sub(f.last) > outageQuiet) && o.writable(host, f) {
 			continue
 		}
-		if !any || f.since.Before(worst.since) {
-			worst, at, any = f, host, true
+		if !some || f.since.Before(worst.since) {
+			worst, at, some = f, host, true
 		}
 	}
-	return worst, at, any
+	return worst, at, some
 }
 
 func (o *outage) all() map[netip.AddrPort]failure {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	all := make(map[netip.AddrPort]failure, len(o.failing))
-	for host, f := range o.failing {
-		all[host] = f
-	}
-	return all
+	return maps.Clone(o.failing)
 }
 
 // writable says whether events of a host could be written again, and then takes

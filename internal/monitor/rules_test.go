@@ -375,7 +375,7 @@ func TestStrangeSightings(t *testing.T) {
 	w.emit(t, alive("run1", 100, 1))
 	a.acknowledged(100)
 	f.wantTold("web1", "1 alive")
-	if n := strings.Count(m.log.String(), "that is left out"); n != 1 {
+	if n := strings.Count(m.log.String(), "left out, this time"); n != 1 {
 		t.Errorf("logged %d times", n)
 	}
 }

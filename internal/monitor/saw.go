@@ -118,11 +118,11 @@ func (c check) again(s *dtc.Sighting) bool {
 // tells what it saw before.
 const notWatched = "an agent tells of what is not watched any more, or not by this service"
 
-// wonder logs once that something is left out. w.mu is held.
+// wonder logs once that something is left out, and why. w.mu is held.
 func (w *hostWatch) wonder(s *dtc.Sighting, why string) {
 	if !w.strange {
 		w.strange = true
-		w.m.log.Warn(why+"; that is left out, this time and later",
+		w.m.log.Warn("left out, this time and later", "why", why,
 			"host", w.host.Name, "state", string(s.State), "pid", s.Process.PID, "process", s.Rule)
 	}
 }

@@ -57,6 +57,8 @@ type Notifier struct {
 	owed     []storedEvent       // guarded by mu; given-up notices that are to be reported
 	reportAt time.Time           // guarded by mu; not before, after a failure
 	latest   time.Time           // guarded by mu; of the last event taken
+	since    time.Time           // guarded by mu; what was recorded before is no news
+	lookAt   time.Time           // guarded by mu; when to look whether the files are there still
 	saveAt   time.Time           // guarded by mu; when what is remembered is to be written; zero: it is
 	unsaved  error               // guarded by mu; why it cannot be; nil if it can
 }
@@ -103,10 +105,14 @@ func (n *Notifier) recall() error {
 	if n.taken, err = openTaken(n.opts.Dir, m.Taken); err != nil {
 		return err
 	}
-	n.owed, n.latest = m.Owed, now // now: what comes first may be lost with a crash, else
+	n.owed, n.latest, n.since = m.Owed, now, now // now: what comes first may be lost with a crash, else
 	if !m.Until.IsZero() {
-		n.until = earlier(m.Until, now.Add(-replayed)) // the clock may have been set back
-		n.latest = n.until.Add(replayed)
+		n.since = earlier(m.Since, now) // the clock may have been set back
+		if m.Taken.Number != 0 && n.taken.at.Number == 0 { // the file of these is lost
+			n.since = laterOf(n.since, earlier(m.Until.Add(replayed), now))
+		}
+		n.until = laterOf(earlier(m.Until, now.Add(-replayed)), n.since)
+		n.latest = earlier(m.Until, now.Add(-replayed)).Add(replayed)
 	}
 	n.core = newCore(m.Core, now, newNoticeID)
 	n.core.silences, err = loadSilences(n.opts.Dir, now, n.log)

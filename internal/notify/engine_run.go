@@ -134,7 +134,7 @@ func (n *Notifier) write() error {
 	if err != nil {
 		return err
 	}
-	m := memory{Until: n.latest.Add(-replayed), Taken: at, Owed: n.owed, Core: n.core.state()}
+	m := memory{Until: n.latest.Add(-replayed), Since: n.since, Taken: at, Owed: n.owed, Core: n.core.state()}
 	data, err := json.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("keep what was told: %w", err)

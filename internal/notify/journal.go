@@ -50,6 +50,7 @@ const replayed = 5 * time.Minute
 // memory is state.json.
 type memory struct {
 	Until time.Time     `json:"until,omitzero"` // see [Notifier.Until]
+	Since time.Time     `json:"since,omitzero"` // what was recorded before is no news: nothing was remembered then
 	Taken takenAt       `json:"taken"`
 	Owed  []storedEvent `json:"owed,omitempty"` // given-up notices that have not been reported
 	Core  coreState     `json:"core"`
@@ -196,13 +197,15 @@ func (t *taken) save() (takenAt, error) {
 	if t.at.Number == 0 || t.at.Bytes > 2*8*maxTaken || t.torn {
 		return t.renew()
 	}
-	if len(t.fresh) == 0 {
-		return t.at, nil
-	}
 	f, err := os.OpenFile(t.path(t.at.Number), os.O_WRONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) { // somebody has removed it
+		return t.renew()
+	}
 	if err == nil {
-		_, err = f.WriteAt(t.fresh, t.at.Bytes)
-		if err == nil {
+		if len(t.fresh) > 0 {
+			_, err = f.WriteAt(t.fresh, t.at.Bytes)
+		}
+		if err == nil && len(t.fresh) > 0 {
 			err = f.Sync()
 		}
 		err = errors.Join(err, f.Close())

@@ -2,7 +2,6 @@ package proc
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"unsafe"
 
@@ -36,23 +35,21 @@ func portTables() []portTable {
 	}
 }
 
-// PortOwners returns who listens on ports of TCP or has ports of UDP.
+// PortOwners returns who listens on ports of TCP or has ports of UDP. A system
+// may be without version 6 of IP.
 func PortOwners() ([]PortOwner, error) {
 	var list []PortOwner
-	var failed error
 	helper := windows.NewLazySystemDLL("iphlpapi.dll")
 	for _, t := range portTables() {
 		data, err := t.read(helper.NewProc(t.function))
-		if err != nil {
-			failed = errors.Join(failed, fmt.Errorf("%s: %w", t.function, err))
-			continue
+		switch {
+		case err == nil:
+			list = t.owners(list, data)
+		case t.family == windows.AF_INET:
+			return nil, fmt.Errorf("%s: %w", t.function, err)
 		}
-		list = t.owners(list, data)
 	}
-	if len(list) > 0 {
-		return list, nil
-	}
-	return nil, failed
+	return list, nil
 }
 
 // read asks with as much room as the system says that the table takes, which

@@ -40,14 +40,10 @@ func FuzzPIDFile(f *testing.F) {
 // pidfile writes a file and returns its path.
 func pidfile(tb testing.TB, text string) string {
 	tb.Helper()
-	file, err := os.CreateTemp("", "*.pid") // Wine cannot remove a TempDir
-	if err != nil {
-		tb.Fatal(err)
-	}
-	_ = file.Close()
-	tb.Cleanup(func() { _ = os.Remove(file.Name()) })
-	write(tb, file.Name(), text)
-	return file.Name()
+	path := filepath.Join(os.TempDir(), tag(tb)+".pid") // Wine cannot remove a folder of the test's own
+	tb.Cleanup(func() { _ = os.Remove(path) })
+	write(tb, path, text)
+	return path
 }
 
 func write(tb testing.TB, path, text string) {

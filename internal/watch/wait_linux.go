@@ -207,7 +207,7 @@ func (w *waiter) handle(token uint64, events uint32) {
 		w.mu.Unlock()
 		return
 	}
-	st := w.inspect(p, events&unix.EPOLLHUP != 0)
+	st := w.inspect(p, events)
 	if st.told {
 		w.drop(p)
 	}
@@ -231,7 +231,8 @@ type status struct {
 // inspect finds out how p ended: the kernel says it of the descriptor once the
 // process is reaped, /proc says it of the zombie before, to those who may know.
 // w.mu is held, so that the descriptor stays open.
-func (w *waiter) inspect(p *process, reaped bool) status {
+func (w *waiter) inspect(p *process, events uint32) status {
+	reaped := events&unix.EPOLLHUP != 0
 	if exit, ok := exitInfo(p.handle.fd); ok {
 		return status{told: true, exit: exit}
 	}
