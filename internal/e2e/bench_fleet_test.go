@@ -154,6 +154,7 @@ func (farmer) Info(context.Context) (dtc.Info, error) { return dtc.Info{Version:
 func (farmer) Watch(context.Context, string, dtc.Watching, func(dtc.Sighting) error) error {
 	return nil
 }
+
 func (farmer) Check(context.Context, string, []int, []string) ([]dtc.Sighting, error) {
 	return nil, nil
 }

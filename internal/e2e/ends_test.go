@@ -56,13 +56,6 @@ func newMortals(tb testing.TB, n int) []*mortal {
 	return all
 }
 
-// kill ends it by SIGKILL.
-func (m *mortal) kill() {
-	m.want, m.ended = "signal=9", time.Now()
-	m.cmd.Process.Kill()
-	m.cmd.Wait()
-}
-
 // end ends it in one way of many, and waits until it is reaped.
 func (m *mortal) end(tb testing.TB) {
 	tb.Helper()
@@ -275,8 +268,7 @@ func BenchmarkEnds(b *testing.B) {
 		rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 		buf := make([]byte, 16<<10)
 		for _, m := range all[:ends] {
-			m.want = "signal=9"
-			m.ended = time.Now()
+			m.want, m.ended = "signal=9", time.Now()
 			m.cmd.Process.Kill()
 			want := fmt.Sprintf(" pid=%d ", m.pid)
 			for got := ""; !strings.Contains(got, want) && time.Since(m.ended) < patience; {

@@ -178,11 +178,11 @@ func (w wine) watchMany(t *testing.T, l *lone, at string) {
 	l.dtc(t, "reload")
 	logs := func() string {
 		paths, _ := filepath.Glob(filepath.Join(l.home, "logs", "127.0.0.2", "*_process_*.log"))
-		var all string
+		var all strings.Builder
 		for _, p := range paths {
-			all += readFile(p)
+			all.WriteString(readFile(p))
 		}
-		return all
+		return all.String()
 	}
 	before := strings.Count(logs(), "state=dead")
 	eventually(t, logs, func() bool {

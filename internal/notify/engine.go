@@ -75,7 +75,7 @@ func New(opts Options) (*Notifier, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	if err := os.MkdirAll(opts.Dir, 0o750); err != nil {
+	if err := os.MkdirAll(opts.Dir, folderMode); err != nil {
 		return nil, fmt.Errorf("remember what was told: %w", err)
 	}
 	n := &Notifier{
@@ -107,12 +107,14 @@ func (n *Notifier) recall() error {
 	}
 	n.owed, n.latest, n.since = m.Owed, now, now // now: what comes first may be lost with a crash, else
 	if !m.Until.IsZero() {
-		n.since = earlier(m.Since, now) // the clock may have been set back
-		if m.Taken.Number != 0 && n.taken.at.Number == 0 { // the file of these is lost
-			n.since = laterOf(n.since, earlier(m.Until.Add(replayed), now))
+		n.latest = earlier(m.Until.Add(replayed), now) // the clock may have been set back
+		if n.since = m.Since; n.since.After(now) {
+			n.since = now
 		}
-		n.until = laterOf(earlier(m.Until, now.Add(-replayed)), n.since)
-		n.latest = earlier(m.Until, now.Add(-replayed)).Add(replayed)
+		if m.Taken.Number != 0 && n.taken.at.Number == 0 { // that file is lost
+			n.since = laterOf(n.since, n.latest)
+		}
+		n.until = laterOf(n.latest.Add(-replayed), n.since)
 	}
 	n.core = newCore(m.Core, now, newNoticeID)
 	n.core.silences, err = loadSilences(n.opts.Dir, now, n.log)
@@ -148,8 +150,11 @@ func (n *Notifier) recover() {
 }
 
 func (n *Notifier) dropQueue(path string) {
-	if q, err := openQueue(path, n.log); err == nil && len(q.waiting) > 0 {
-		n.log.Warn("notices to a receiver that is not configured any more are dropped", "queue", filepath.Base(path), "notices", len(q.waiting))
+	if q, err := openQueue(path, n.log); err == nil {
+		if len(q.waiting) > 0 {
+			n.log.Warn("notices to a receiver that is not configured any more are dropped", "queue", filepath.Base(path), "notices", len(q.waiting))
+		}
+		_ = q.release() // nothing was written
 	}
 	if err := os.RemoveAll(path); err != nil {
 		n.log.Error("drop the queue of a receiver that is not configured any more", "error", err)
@@ -287,6 +292,7 @@ const (
 	saveSoon  = time.Second     // after something that somebody is to be told
 	saveLate  = time.Minute     // after what only need not be read again
 	saveRetry = 5 * time.Second // after a failure
+	lookEvery = time.Minute     // whether the files are there
 	coalesce  = 10 * time.Millisecond
 )
 

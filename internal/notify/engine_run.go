@@ -3,8 +3,11 @@ package notify
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -81,7 +84,8 @@ func (n *Notifier) round() time.Time {
 	if !n.saveAt.IsZero() && !now.Before(n.saveAt) {
 		n.save(now)
 	}
-	return earlier(n.core.next(now), n.saveAt)
+	n.look(now)
+	return earlier(earlier(n.core.next(now), n.saveAt), n.lookAt)
 }
 
 // commit puts notices into their receiver's queue. n.mu is held.
@@ -128,7 +132,38 @@ func (n *Notifier) save(now time.Time) {
 	}
 }
 
+// look has what is remembered written anew if somebody has removed the files.
+// n.mu is held.
+func (n *Notifier) look(now time.Time) {
+	if now.Before(n.lookAt) {
+		return
+	}
+	n.lookAt = now.Add(lookEvery)
+	if isGone(filepath.Join(n.opts.Dir, stateFile)) {
+		n.log.Warn("what was told was removed, and is written anew", "folder", n.opts.Dir)
+		n.save(now)
+		return
+	}
+	for _, c := range n.couriers {
+		c.queue.retry()
+	}
+}
+
+// isGone says whether a file is not there.
+func isGone(path string) bool {
+	_, err := os.Stat(path)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
 func (n *Notifier) write() error {
+	if err := os.MkdirAll(n.opts.Dir, folderMode); err != nil { // somebody may have removed it
+		return fmt.Errorf("keep what was told: %w", err)
+	}
+	if len(n.core.silences) > 0 && isGone(filepath.Join(n.opts.Dir, silencesFile)) {
+		if err := saveSilences(n.opts.Dir, n.core.silences); err != nil {
+			return err
+		}
+	}
 	before := n.taken.at.Number
 	at, err := n.taken.save()
 	if err != nil {
@@ -170,16 +205,9 @@ const maxOwed = 1000
 // unless they tell of nothing but given-up notices. n.mu is held.
 func (n *Notifier) abandon(c *courier, slots []slot, why error) {
 	now := n.now()
-	title, id := "", ""
-	for i := range slots {
-		if slots[i].flags == flagOwn {
-			continue
-		}
-		title, id = "a notice that cannot be read", fmt.Sprintf("%s-%d", queueFolder(c.name), slots[i].seq)
-		if r := c.queue.read(&slots[i]); r != nil {
-			title, id = r.Title, r.ID
-		}
-		break
+	title, id := slots[0].title, ""
+	if i := slices.IndexFunc(slots, func(s slot) bool { return s.flags != flagOwn }); i >= 0 {
+		title, id = slots[i].title, slots[i].id
 	}
 	n.log.Error("notices given up", "receiver", c.name, "notices", len(slots), "first", title, "error", why)
 	if id != "" && len(n.owed) < maxOwed {
@@ -187,7 +215,7 @@ func (n *Notifier) abandon(c *courier, slots []slot, why error) {
 		if len(slots) > 1 {
 			reason = fmt.Sprintf("%s, nor %d more", reason, len(slots)-1)
 		}
-		e := dtc.Event{ID: "undelivered-" + id, Time: now, Kind: dtc.EventNotify, State: dtc.StateUndelivered, Reason: reason}
+		e := dtc.Event{ID: undeliveredBy(c.name) + id, Time: now, Kind: dtc.EventNotify, State: dtc.StateUndelivered, Reason: reason}
 		n.owed = append(n.owed, storedEvent(e))
 		n.save(now) // before the queue forgets
 	}

@@ -255,8 +255,9 @@ func TestGivingUp(t *testing.T) {
 			t.Fatalf("reported %+v", r.reports())
 		}
 		r.want("other", "problem/1: notice undelivered: "+want)
-		r.pass(48 * time.Hour) // of that ops is not told either, but that is no event
-		if len(r.reports()) != 2 || r.Status()[0].GivenUp < 3 || r.Status()[0].Waiting != 0 {
+		r.pass(48 * time.Hour)
+		r.want("other", "problem/1: notice undelivered: "+r.reports()[1].Reason)
+		if len(r.reports()) != 2 || r.Status()[0].GivenUp != 2 || r.Status()[0].Waiting != 0 { // ops is not told of its own
 			t.Errorf("reported %d, %+v", len(r.reports()), r.Status()[0])
 		}
 		r.scripts["ops"].says(func(*Notice) error { return &Refused{Err: errors.New("400 Bad Request")} })

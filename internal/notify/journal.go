@@ -40,7 +40,8 @@ const (
 	takenPrefix  = "taken-"
 	queuePrefix  = "queue-"
 
-	stateMode = 0o600 // command lines stand in it
+	stateMode  = 0o600 // command lines stand in it
+	folderMode = 0o750
 )
 
 // replayed is how much older than the last event that was taken another may be

@@ -1,6 +1,8 @@
 package notify
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"maps"
 	"slices"
 	"strings"
@@ -52,8 +54,22 @@ type machineState struct {
 
 // told is a problem that the receiver knows of.
 type told struct {
-	At    time.Time `json:"at"`    // when it was told last
-	Since time.Time `json:"since"` // since when it is wrong
+	At    time.Time `json:"at"`            // when it was told last
+	Since time.Time `json:"since"`         // since when it is wrong
+	View  view      `json:"view,omitzero"` // what it looks like to him
+}
+
+// view is what a problem of processes looks like.
+type view struct {
+	State dtc.State `json:"state,omitempty"` // "": it is not known
+	Many  bool      `json:"many,omitempty"`  // there are too many, not too few
+}
+
+func viewOf(e *dtc.Event) view { return view{State: e.State, Many: !lacks(e)} }
+
+// differs says whether somebody who has a view is to be told of an event.
+func (v view) differs(e *dtc.Event) bool {
+	return e.Kind == dtc.EventProcess && v.State != "" && v.State != dtc.StateDead && v != viewOf(e)
 }
 
 // entry is an event that the receiver is to be told of.
@@ -147,6 +163,9 @@ type happening struct {
 
 // observe takes up what has happened.
 func (m *machine) observe(w *world, h happening) {
+	if strings.HasPrefix(h.event.ID, undeliveredBy(m.receiver.Name)) { // he would not be told of it either
+		return
+	}
 	switch h.turn {
 	case opened, altered:
 		m.worse(h)
@@ -158,6 +177,14 @@ func (m *machine) observe(w *world, h happening) {
 		}
 	case repeated:
 	}
+}
+
+// undeliveredBy returns what the id of an event begins with that says that a
+// receiver was not told. It stands in the id, for the event comes back from a
+// record, with no more than that.
+func undeliveredBy(receiver string) string {
+	sum := sha256.Sum256([]byte(receiver))
+	return "undelivered-" + hex.EncodeToString(sum[:4]) + "-"
 }
 
 // passed returns the entry of what has happened and is over.
@@ -175,9 +202,13 @@ func passed(event *dtc.Event, now time.Time) *entry {
 func (m *machine) worse(h happening) {
 	p, waiting := h.problem, m.keyed[h.key]
 	before, known := m.state.Told[h.key]
-	if waiting != nil && waiting.Recovery { // that it was well for a moment need not be told
+	again := waiting != nil && waiting.Recovery
+	if again { // that it was well for a moment need not be told
 		m.drop(waiting)
-		return
+		if !known || !before.View.differs(h.event) {
+			return
+		}
+		waiting = nil
 	}
 	ends := m.ends(h.key)
 	for _, end := range ends {
@@ -193,7 +224,7 @@ func (m *machine) worse(h happening) {
 		if !known {
 			before.Since = p.Since
 		}
-		m.state.Told[h.key] = told{At: h.now, Since: before.Since}
+		m.state.Told[h.key] = told{At: h.now, Since: before.Since, View: viewOf(h.event)}
 	case known && (e != &p.Event || p.Event.Kind != dtc.EventProcess): // he knows enough
 	case e != nil:
 		m.add(&entry{Event: *e, At: h.now, Key: h.key})
@@ -321,7 +352,7 @@ func (m *machine) made(r *record) {
 	})
 	at := r.Time
 	for _, p := range r.Told {
-		m.state.Told[p.Key] = told{At: at, Since: p.Since}
+		m.state.Told[p.Key] = told{At: at, Since: p.Since, View: p.View}
 	}
 	for _, key := range r.Again {
 		if t, ok := m.state.Told[key]; ok {

@@ -28,6 +28,7 @@ type record struct {
 type toldKey struct {
 	Key   string    `json:"key"`
 	Since time.Time `json:"since"`
+	View  view      `json:"view,omitzero"`
 }
 
 // notice returns what the receiver is given.
@@ -215,7 +216,7 @@ func tellProblems(w *world, part []*entry) *record {
 	for _, e := range part {
 		r.Events = append(r.Events, e.Event)
 		if e.Key != "" {
-			r.Told = append(r.Told, toldKey{e.Key, w.board.since(e)})
+			r.Told = append(r.Told, toldKey{e.Key, w.board.since(e), viewOf(e.Event.event())})
 			continue
 		}
 		if e.Of == "" {
@@ -224,7 +225,7 @@ func tellProblems(w *world, part []*entry) *record {
 		// The end of a process tells of its rule's problem too.
 		r.Ends = append(r.Ends, e.Of)
 		if p := w.board.problems[e.Of]; p != nil {
-			r.Told = append(r.Told, toldKey{e.Of, p.Since})
+			r.Told = append(r.Told, toldKey{e.Of, p.Since, viewOf(p.Event.event())})
 		}
 	}
 	slices.Sort(r.Ends)

@@ -33,7 +33,7 @@ func problemTitle(b *board, entries []*entry) string {
 		return ""
 	}
 	var hosts, ends, rest []*entry
-	ended := map[string]bool{} // subjects of the ends
+	ended := map[string]bool{} // subjects of the ends, those that another tells too
 	for _, e := range entries {
 		switch {
 		case ofHost(&e.Event):
@@ -45,6 +45,7 @@ func problemTitle(b *board, entries []*entry) string {
 			rest = append(rest, e)
 		}
 	}
+	ends = onceEach(ends)
 	// What a rule says after the end of its process is not counted again.
 	others := slices.DeleteFunc(slices.Clone(rest), func(e *entry) bool { return e.Key != "" && ended[e.Key] })
 	switch {
@@ -57,6 +58,32 @@ func problemTitle(b *board, entries []*entry) string {
 	default:
 		return countsTitle(append(ends, others...))
 	}
+}
+
+// onceEach returns one entry of each process that ended: several rules tell of
+// it, and who watches it by its pid. A rule's is the one to show.
+func onceEach(ends []*entry) []*entry {
+	type end struct {
+		address string
+		pid     int
+		nth     int // that one rule tells: a pid comes again
+	}
+	at, told := map[end]int{}, map[string]int{}
+	var once []*entry
+	for _, e := range ends {
+		by := fmt.Sprint(e.Event.Address, " ", e.Event.PID, " ", e.Event.Rule)
+		told[by]++
+		this := end{e.Event.Address, e.Event.PID, told[by]}
+		i, seen := at[this]
+		switch {
+		case !seen || this.pid == 0:
+			at[this] = len(once)
+			once = append(once, e)
+		case once[i].Event.Rule == "":
+			once[i] = e
+		}
+	}
+	return once
 }
 
 // hostsTitles says which hosts fell, and how.
@@ -128,12 +155,13 @@ func endsTitle(ends, rest []*entry) string {
 		titles = []string{hostOf(last) + ": " + stateCounts(ends), "the last: " + render.EventWhat(last.Event.event())}
 	}
 	for _, e := range rest {
-		switch e.Event.State {
-		case dtc.StateMissing:
+		switch {
+		case e.Key != subject(last.Event.event()): // of another rule, that the same process belongs to
+			titles = append(titles, render.EventWhat(e.Event.event()))
+		case e.Event.State == dtc.StateMissing:
 			titles = append(titles, "none is left")
-		case dtc.StateCount:
+		case e.Event.State == dtc.StateCount:
 			titles = append(titles, fmt.Sprintf("%d left, wanted %d", e.Event.Count, e.Event.Min))
-		default:
 		}
 	}
 	if last.Back {
@@ -190,7 +218,7 @@ func stateCount(s dtc.State, n int) string {
 	case dtc.StateMissing:
 		one, many = "process missing", "processes missing"
 	case dtc.StateCount:
-		one, many = "wrong number of processes", "wrong numbers of processes"
+		one, many = "rule with the wrong number of processes", "rules with the wrong number of processes"
 	case dtc.StateGap:
 		one, many = "gap in a log", "gaps in logs"
 	case dtc.StatePaused:

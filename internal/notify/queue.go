@@ -46,7 +46,7 @@ type queue struct {
 // openQueue opens the queue in a folder, which it makes. What it held before
 // stays where it is; the next write begins a new file.
 func openQueue(dir string, log *slog.Logger) (*queue, error) {
-	if err := os.MkdirAll(dir, 0o750); err != nil {
+	if err := os.MkdirAll(dir, folderMode); err != nil {
 		return nil, fmt.Errorf("open the queue of notices: %w", err)
 	}
 	entries, err := os.ReadDir(dir)
@@ -62,6 +62,7 @@ func openQueue(dir string, log *slog.Logger) (*queue, error) {
 		}
 	}
 	q.marked = q.done
+	q.sort()
 	for len(q.waiting) > 0 && q.waiting[0].seq <= q.done {
 		q.forget(0)
 	}
@@ -74,19 +75,25 @@ func (q *queue) index(number int) {
 	s := &segment{number: number}
 	bad, err := readSegment(path, func(off int64, p parsedLine) {
 		q.done = max(q.done, p.done)
-		if p.slot == nil || p.slot.seq <= q.last {
+		if p.slot == nil {
 			return
 		}
 		p.slot.number, p.slot.off = number, off
+		p.slot.about(p.record)
 		q.waiting = append(q.waiting, *p.slot)
-		q.bytes += int64(p.slot.size)
-		q.last, s.last = p.slot.seq, p.slot.seq
+		q.last, s.last = max(q.last, p.slot.seq), max(s.last, p.slot.seq)
 	})
-	if bad > 0 || err != nil {
-		q.log.Error("a queue of notices has damaged lines", "file", path, "lines", bad, "error", err)
+	switch {
+	case err != nil:
+		q.log.Error("a queue of notices cannot be read whole: some may be lost", "file", path, "error", err)
+	case bad > 0:
+		q.log.Error("a queue of notices has damaged lines, which are passed over", "file", path, "lines", bad)
 	}
 	if info, err := os.Stat(path); err == nil {
 		s.size = info.Size()
+	}
+	if s.file, err = os.Open(path); err != nil {
+		s.file = nil
 	}
 	q.segments = append(q.segments, s)
 	q.last = max(q.last, q.done)
@@ -113,6 +120,7 @@ func (q *queue) since(seq uint64) []*record {
 			q.log.Error("read a queue of notices", "file", path, "error", err)
 		}
 	}
+	slices.SortStableFunc(records, func(a, b *record) int { return cmp.Compare(a.Seq, b.Seq) })
 	return records
 }
 
@@ -121,8 +129,9 @@ func (q *queue) since(seq uint64) []*record {
 func (q *queue) append(r *record) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	s := slot{seq: r.Seq, made: r.Time, flags: flagsOf(r), record: r}
+	s := slot{seq: r.Seq, id: r.ID, title: r.Title, made: r.Time, flags: flagsOf(r), record: r}
 	q.flush()
+	q.mend()
 	if q.fault == nil {
 		q.fault = q.store(&s)
 	}
@@ -144,11 +153,12 @@ func (q *queue) reminds() bool {
 	return slices.ContainsFunc(q.waiting, func(s slot) bool { return s.flags == flagReminder })
 }
 
-// retry writes to the disk what could not be written before.
+// retry writes to the disk what could not be written before, or was removed.
 func (q *queue) retry() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.flush()
+	q.mend()
 }
 
 func (q *queue) flush() {
@@ -180,7 +190,7 @@ func (q *queue) store(s *slot) error {
 		return err
 	}
 	s.number, s.off, s.size, s.record = at.number, at.size-int64(len(line)), len(line)-1, nil
-	at.last = s.seq
+	at.last = max(at.last, s.seq)
 	return nil
 }
 
@@ -212,7 +222,7 @@ func (q *queue) sync() error {
 // spoiled gives the last file up after an error. What stands there of a line is
 // cut off, or else is a line that is not right.
 func (q *queue) spoiled(err error) error {
-	err = errors.Join(err, q.file.Truncate(q.segments[len(q.segments)-1].size), q.file.Close())
+	err = errors.Join(err, q.file.Truncate(q.segments[len(q.segments)-1].size))
 	q.file, q.unsynced = nil, false
 	return fmt.Errorf("keep a notice: %w", err)
 }
@@ -234,23 +244,24 @@ func (q *queue) begin() error {
 	if q.done > 0 {
 		first = doneLine(q.done)
 	}
+	if err := os.MkdirAll(q.dir, folderMode); err != nil { // somebody may have removed it
+		return err
+	}
 	if err := atomicfile.Write(path, first, stateMode); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0)
 	if err != nil {
 		return err
 	}
 	q.file = f
-	q.segments = append(q.segments, &segment{number: number, size: int64(len(first))})
+	q.segments = append(q.segments, &segment{number: number, size: int64(len(first)), file: f})
 	return nil
 }
 
+// close has nothing more written to the last file. It can be read still.
 func (q *queue) close() error {
-	if q.file == nil {
-		return nil
-	}
-	err := errors.Join(q.sync(), q.file.Close())
+	err := q.sync()
 	q.file = nil
 	return err
 }
@@ -268,22 +279,11 @@ func (q *queue) head() (s slot, r *record, err error) {
 	return s, r, err
 }
 
-// read returns the notice of a slot, nil if it cannot be read.
-func (q *queue) read(s *slot) *record {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	r, err := q.load(s)
-	if err != nil {
-		q.log.Error("a notice cannot be read", "error", err)
-	}
-	return r
-}
-
 func (q *queue) load(s *slot) (*record, error) {
 	if s.record != nil {
 		return s.record, nil
 	}
-	data, err := readSlot(q.dir, s)
+	data, err := q.stored(s)
 	r := &record{}
 	if err == nil {
 		err = json.Unmarshal(data, r)
@@ -365,13 +365,18 @@ func (q *queue) settle(saved uint64) {
 			q.fault = q.begin() // a small one that remembers what is done
 		}
 	}
-	for len(q.segments) > 1 && q.segments[0].last <= needed {
-		path := filepath.Join(q.dir, segmentName(q.segments[0].number))
+	for i := 0; i < len(q.segments)-1; {
+		if q.segments[i].last > needed {
+			i++
+			continue
+		}
+		q.segments[i].close()
+		path := filepath.Join(q.dir, segmentName(q.segments[i].number))
 		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			q.log.Error("remove a file of a queue that is done", "error", err)
 			return
 		}
-		q.segments = q.segments[1:]
+		q.segments = slices.Delete(q.segments, i, i+1)
 	}
 }
 
@@ -422,9 +427,13 @@ func (q *queue) fill(s *Status) {
 	}
 }
 
-// release closes the file. The queue may go on being used.
+// release closes the files. The queue may go on being used.
 func (q *queue) release() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.close()
+	err := q.close()
+	for _, s := range q.segments {
+		s.close()
+	}
+	return err
 }

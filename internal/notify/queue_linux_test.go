@@ -30,6 +30,7 @@ func TestQueueOnAFullDisk(t *testing.T) {
 	disk := smallDisk(t, "256k")
 	dir := filepath.Join(disk, "queue")
 	q := mustQueue(t, dir)
+	defer func() { _ = q.release() }() // or it could not be unmounted
 	seq := uint64(0)
 	for q.memory < 10 {
 		if seq++; seq > 1000 {
@@ -42,6 +43,7 @@ func TestQueueOnAFullDisk(t *testing.T) {
 	}
 	onDisk := int(seq) - q.memory
 	reopened := mustQueue(t, dir)
+	must(t, reopened.release())
 	if got := len(reopened.waiting); got != onDisk {
 		t.Errorf("%d on the disk, want %d", got, onDisk)
 	}
@@ -59,7 +61,9 @@ func TestQueueOnAFullDisk(t *testing.T) {
 		t.Errorf("with room: %v, %d in memory", q.fault, q.memory)
 	}
 	must(t, q.release())
-	if reopened := mustQueue(t, dir); !slices.Equal(reopened.seqs(), q.seqs()) {
+	reopened = mustQueue(t, dir)
+	defer func() { _ = reopened.release() }()
+	if !slices.Equal(reopened.seqs(), q.seqs()) {
 		t.Errorf("on the disk %v, want %v", reopened.seqs(), q.seqs())
 	}
 }

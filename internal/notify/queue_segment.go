@@ -4,12 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,6 +49,18 @@ type segment struct {
 	number int
 	size   int64
 	last   uint64 // the last notice in it; 0: there is none
+
+	// file is open as long as it is needed, so that what somebody removes can be
+	// read still; nil: it is opened by its path.
+	file *os.File
+}
+
+// close has the file opened by its path from now on.
+func (s *segment) close() {
+	if s.file != nil {
+		_ = s.file.Close() // what was written was synced before
+		s.file = nil
+	}
 }
 
 func segmentName(number int) string { return fmt.Sprintf("%08d%s", number, segmentEnd) }
@@ -66,12 +78,28 @@ func segmentNumber(name string) int {
 // slot is where a notice that is to be delivered stands.
 type slot struct {
 	seq    uint64
+	id     string // of the notice
+	title  string
 	made   time.Time
 	flags  string
 	number int // of the segment; 0: it is in memory only
 	off    int64
 	size   int
 	record *record // nil if it is on the disk
+}
+
+// about takes up what a record says of its notice.
+func (s *slot) about(data []byte) {
+	var r struct {
+		ID    string `json:"id"`
+		Title string `json:"title"`
+	}
+	if json.Unmarshal(data, &r) == nil {
+		s.id, s.title = r.ID, r.Title
+	}
+	if s.id == "" { // nobody else has written it, but its sum is right
+		s.id, s.title = strconv.FormatUint(s.seq, 10), "a notice that cannot be read"
+	}
 }
 
 // flagsOf returns the flags of a notice.
@@ -186,12 +214,7 @@ func wholeLines() bufio.SplitFunc {
 }
 
 // readSlot reads the record of a slot.
-func readSlot(dir string, s *slot) ([]byte, error) {
-	f, err := os.Open(filepath.Join(dir, segmentName(s.number)))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
+func readSlot(f io.ReaderAt, s *slot) ([]byte, error) {
 	line := make([]byte, s.size)
 	if _, err := f.ReadAt(line, s.off); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err

@@ -127,6 +127,21 @@ func loadSilences(dir string, now time.Time, log *slog.Logger) ([]Silence, error
 	return slices.DeleteFunc(list, func(s Silence) bool { return s.ID == "" || s.check(now) != nil }), nil
 }
 
+// saveSilences is the reverse of loadSilences.
+func saveSilences(dir string, list []Silence) error {
+	data, err := json.MarshalIndent(list, "", "\t")
+	if err == nil {
+		err = os.MkdirAll(dir, folderMode) // somebody may have removed it
+	}
+	if err == nil {
+		err = atomicfile.Write(filepath.Join(dir, silencesFile), data, stateMode)
+	}
+	if err != nil {
+		return fmt.Errorf("keep the silences: %w", err)
+	}
+	return nil
+}
+
 // Silence begins a silence, now if it has no Start, and returns it with its ID.
 // It is durable then.
 func (n *Notifier) Silence(s Silence) (Silence, error) {
@@ -152,12 +167,8 @@ func (n *Notifier) Silence(s Silence) (Silence, error) {
 
 // setSilences replaces the silences, on the disk first. n.mu is held.
 func (n *Notifier) setSilences(list []Silence, now time.Time) error {
-	data, err := json.MarshalIndent(list, "", "\t")
-	if err != nil {
-		return fmt.Errorf("keep the silences: %w", err)
-	}
-	if err := atomicfile.Write(filepath.Join(n.opts.Dir, silencesFile), data, stateMode); err != nil {
-		return fmt.Errorf("keep the silences: %w", err)
+	if err := saveSilences(n.opts.Dir, list); err != nil {
+		return err
 	}
 	n.drain(now) // what was told before
 	n.core.silences = list

@@ -261,6 +261,7 @@ func TestTextOfAnyBytes(t *testing.T) {
 // TestStalledDisk shows that nobody waits for long for a journal that does not
 // get on.
 func TestStalledDisk(t *testing.T) {
+	t.Parallel() // it mostly waits
 	dir := t.TempDir()
 	c := start(t, "exit 0")
 	w := New(Options{Run: "r", Dir: dir, Logger: slog.New(slog.DiscardHandler)})

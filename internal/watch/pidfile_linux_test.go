@@ -83,6 +83,7 @@ func TestPIDFileOnHungServer(t *testing.T) {
 
 // TestTouchedPIDFile has a file that seemed too old be written anew.
 func TestTouchedPIDFile(t *testing.T) {
+	t.Parallel() // it mostly waits
 	f, c := newTestFinder(t), start(t, "exit 0")
 	path := pidfile(t, strconv.Itoa(c.pid))
 	hour := time.Now().Add(-time.Hour)

@@ -87,6 +87,7 @@ func TestPortOfServerWithWorkers(t *testing.T) {
 
 // TestPortIsTakenOver has one process after the other listen on a port.
 func TestPortIsTakenOver(t *testing.T) {
+	t.Parallel() // it mostly waits
 	f := newTestFinder(t)
 	first, port := listener(t, tcpListener)
 	a := runFinder(t, f)

@@ -13,6 +13,7 @@ import (
 )
 
 func TestRuleTellsItsProcesses(t *testing.T) {
+	t.Parallel() // it mostly waits
 	a, b, n := start(t, "exit 3"), start(t, "exit 4"), start(t, "exit 5")
 	finder := newFakeFinder()
 	finder.set("web", a.pid, b.pid)

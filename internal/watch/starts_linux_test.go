@@ -135,6 +135,7 @@ func TestForksAreNoNewcomers(t *testing.T) {
 
 // TestUserIsChangedLater has a process become another user's after its start.
 func TestUserIsChangedLater(t *testing.T) {
+	t.Parallel() // it mostly waits
 	for way, prepare := range tellers() {
 		t.Run(way, func(t *testing.T) {
 			f, word := newTestFinder(t), tag(t)

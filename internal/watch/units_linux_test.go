@@ -70,6 +70,7 @@ func join(tb testing.TB, dir string, pid int) {
 }
 
 func TestUnits(t *testing.T) {
+	t.Parallel() // it mostly waits
 	for _, root := range hierarchies(t) {
 		t.Run(filepath.Base(root), func(t *testing.T) {
 			f, word := newTestFinder(t), tag(t)
@@ -145,6 +146,7 @@ func TestUnitStartsAgain(t *testing.T) {
 // TestPassingProcessesOfUnits has processes run in a unit for a moment, beside the
 // main one, as systemd does to check or to reload a service.
 func TestPassingProcessesOfUnits(t *testing.T) {
+	t.Parallel() // it mostly waits
 	f, word := newTestFinder(t), tag(t)
 	unit := group(t, hierarchies(t)[0], "system.slice", word+".service")
 	main := start(t, "exit 0")
