@@ -157,9 +157,13 @@ func (a *app) notifyList(ctx context.Context, output string) error {
 		if output == "json" {
 			return writeJSON(a.stdout, s)
 		}
+		next := localTime(s.Next)
+		if !s.Trying.IsZero() {
+			next = "now"
+		}
 		rows = append(rows, []string{
 			render.Escape(s.Name), render.Escape(s.Kind), strconv.Itoa(s.Waiting), strconv.Itoa(s.Sent), strconv.Itoa(s.GivenUp),
-			localTime(s.Delivered), localTime(s.Next), render.Escape(cmp.Or(s.Error, "-")),
+			localTime(s.Delivered), next, render.Escape(cmp.Or(s.Error, "-")),
 		})
 		return nil
 	})

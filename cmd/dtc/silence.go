@@ -82,8 +82,8 @@ func (a *app) silence(ctx context.Context, opt silenceOptions) error {
 		if err := json.Unmarshal(m, &s); err != nil {
 			return err
 		}
-		fmt.Fprintf(a.stdout, "%s is silent until %s; to end it before: dtc silence end %s\n",
-			render.Escape(silenceAbout(&s)), localTime(s.End), render.Escape(s.ID))
+		fmt.Fprintf(a.stdout, "silent until %s: %s; to end it before: dtc silence end %s\n",
+			localTime(s.End), render.Escape(silenceAbout(&s)), render.Escape(s.ID))
 		return nil
 	})
 }
@@ -178,14 +178,29 @@ func silenceLength(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// silenceAbout says what a silence is about.
+// silenceAbout says what a silence is about: "process backup on all hosts".
 func silenceAbout(s *monitor.Silence) string {
-	about := strings.Join(s.Hosts, ", ")
-	if len(s.Processes) > 0 {
-		about += ", processes " + strings.Join(s.Processes, ", ")
+	hosts := strings.Join(s.Hosts, ", ")
+	if slices.Contains(s.Hosts, "*") {
+		hosts = "all hosts"
 	}
-	if len(s.States) > 0 {
-		about += ", states " + strings.Join(s.States, ", ")
+	states := strings.Join(s.States, ", ")
+	switch {
+	case len(s.Processes) > 0 && states != "":
+		return fmt.Sprintf("%s (%s) on %s", counted("process", "processes", s.Processes), states, hosts)
+	case len(s.Processes) > 0:
+		return counted("process", "processes", s.Processes) + " on " + hosts
+	case states != "":
+		return counted("state", "states", s.States) + " on " + hosts
+	default:
+		return hosts
 	}
-	return about
+}
+
+// counted names things, with the word for one or for several of them.
+func counted(one, many string, names []string) string {
+	if len(names) > 1 {
+		one = many
+	}
+	return one + " " + strings.Join(names, ", ")
 }

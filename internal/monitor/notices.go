@@ -56,6 +56,7 @@ type NoticeStatus struct {
 	Oldest    time.Time `json:"oldest,omitzero"`    // when the oldest of these was made
 	Delivered time.Time `json:"delivered,omitzero"` // when the last was
 	Next      time.Time `json:"next_try,omitzero"`  // when the oldest is tried again
+	Trying    time.Time `json:"trying,omitzero"`    // since when a try is under way
 	Sent      int       `json:"sent"`               // since the service was started
 	GivenUp   int       `json:"given_up"`           // since then
 	Error     string    `json:"error,omitempty"`    // of the last try, if it failed; or why notices are not kept over a restart
@@ -85,7 +86,7 @@ func (m *Monitor) answerNotices(verb string, request json.RawMessage, emit func(
 		for _, s := range m.notifier.Status() {
 			err := emit(NoticeStatus{
 				Name: s.Name, Kind: s.Kind, Waiting: s.Waiting, Oldest: s.Oldest.UTC(), Delivered: s.Delivered.UTC(),
-				Next: s.Next.UTC(), Sent: s.Sent, GivenUp: s.GivenUp, Error: s.Error,
+				Next: s.Next.UTC(), Trying: s.Trying.UTC(), Sent: s.Sent, GivenUp: s.GivenUp, Error: s.Error,
 			})
 			if err != nil {
 				return err

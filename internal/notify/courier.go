@@ -154,7 +154,9 @@ func (c *courier) try(ctx context.Context, n *Notifier, a attempt) (pause time.D
 	if sender == nil {
 		return 0
 	}
+	c.trying(n.now())
 	err := c.send(ctx, sender, a.notice)
+	c.trying(time.Time{})
 	var refused *Refused
 	switch {
 	case err == nil:
@@ -290,6 +292,13 @@ func (c *courier) refresh(ctx context.Context, n *Notifier, s Sender) {
 		c.status.Error = ""
 		c.mu.Unlock()
 	}
+}
+
+// trying notes since when a try is under way; the zero time that none is.
+func (c *courier) trying(since time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.status.Trying = since
 }
 
 func (c *courier) delivered(now time.Time) {

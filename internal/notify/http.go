@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -111,24 +110,6 @@ func (v *values) tlsConfig() (*tls.Config, error) {
 		return nil, errors.New("read ca: the file has no certificate in PEM")
 	}
 	return config, nil
-}
-
-// inWords returns an error of a request in words where there are better ones.
-func inWords(err error) error {
-	var timeout net.Error
-	var unknown x509.UnknownAuthorityError
-	switch {
-	case errors.Is(err, context.Canceled):
-		return errors.New("given up, for the program ends")
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded),
-		errors.As(err, &timeout) && timeout.Timeout():
-		return errors.New("no answer in time")
-	case errors.As(err, &unknown):
-		return fmt.Errorf("%w: give the certificate of its authority as ca", err)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return errors.New("the connection was closed before the answer was whole")
-	}
-	return err
 }
 
 // fault returns an error of a delivery to a place, as one line without any

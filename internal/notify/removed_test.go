@@ -207,3 +207,22 @@ func TestOneEndOfSeveralRules(t *testing.T) {
 	b.pass(time.Minute)
 	b.want("problem/4: h1 unreachable; 1 watched process ended with it")
 }
+
+func TestStatusOfATry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, t.TempDir(), opsAlone(5))
+		r.start()
+		defer func() { r.end() }()
+		var during Status
+		r.scripts["ops"].says(func(*Notice) error {
+			time.Sleep(10 * time.Second)
+			during = r.Status()[0]
+			return nil
+		})
+		r.happen(deadPID(1, 7))
+		r.pass(time.Minute)
+		if during.Waiting != 1 || during.Trying.IsZero() || !r.Status()[0].Trying.IsZero() {
+			t.Errorf("during %+v, after %+v", during, r.Status()[0])
+		}
+	})
+}

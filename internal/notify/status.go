@@ -13,6 +13,7 @@ type Status struct {
 	Waiting   int       // notices that are not delivered
 	Oldest    time.Time // when the oldest of these was made
 	Next      time.Time // when it is tried again
+	Trying    time.Time // since when a try is under way
 	Delivered time.Time // when the last was
 	Sent      int       // notices delivered by this run
 	GivenUp   int       // notices given up on by this run

@@ -24,7 +24,17 @@ var _ Sender = (*telegram)(nil)
 // telegramURL is where Telegram is, if no setting says otherwise.
 const telegramURL = "https://api.telegram.org"
 
-func newTelegram(s Settings) (Sender, error) { return &telegram{settings: s}, checkURL(s) }
+func newTelegram(s Settings) (Sender, error) {
+	return &telegram{settings: s}, errors.Join(checkURL(s), checkToken(s.literal("token")))
+}
+
+// checkToken finds a mistake in a token, which is a part of a path.
+func checkToken(token string) error {
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`/?#%\`, r) }) {
+		return errors.New("the token is none: it is to be as @BotFather gave it, NUMBER:LETTERS, and no URL")
+	}
+	return nil
+}
 
 // maxTelegram is how many UTF-16 code units a text has at most.
 const maxTelegram = 4096
@@ -80,6 +90,9 @@ func newTelegramMessage(n *Notice, chat string) telegramMessage {
 func (v *values) telegramMethod() (*url.URL, error) {
 	token, err := v.secret("token")
 	if err != nil {
+		return nil, err
+	}
+	if err := checkToken(token); err != nil {
 		return nil, err
 	}
 	_, key, _ := strings.Cut(token, ":")

@@ -387,6 +387,7 @@ func (o *ruleObserver) follow(d time.Duration) {
 // end and come: each end of one that was told alive is told, once, and nobody is
 // the successor of two.
 func TestRuleKilledAgain(t *testing.T) {
+	t.Parallel() // it mostly waits
 	const kills = 20
 	argument, rule := mark(t)
 	rule.Min, rule.RestartWithin = 4, time.Second

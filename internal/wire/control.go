@@ -51,13 +51,14 @@ type controlLine struct {
 
 // ServeControl listens on the socket until ctx is done, and then ends all within
 // three seconds. A socket that nobody listens on any more is replaced; where
-// another service listens, ServeControl returns an error.
+// another service listens, ServeControl returns an error. A socket that somebody
+// removes is made again within a few seconds.
 func ServeControl(ctx context.Context, path string, h ControlHandler, log *slog.Logger) error {
 	ln, own, err := listenControl(ctx, path)
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", path, err)
 	}
-	defer removeOwn(path, own)
+	defer func() { removeOwn(path, own) }()
 
 	c := &controlServer{handler: h, log: log}
 	server := &http.Server{
@@ -70,15 +71,44 @@ func ServeControl(ctx context.Context, path string, h ControlHandler, log *slog.
 	var serving sync.WaitGroup
 	defer serving.Wait()
 	failed := make(chan error, 1)
-	serving.Go(func() { failed <- server.Serve(ln) })
-	select {
-	case err = <-failed:
-		err = fmt.Errorf("serve %s: %w", path, err)
-	case <-ctx.Done():
-		err = nil
+	serve := func(ln net.Listener) {
+		err := server.Serve(ln)
+		if errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrServerClosed) { // it has a successor, or all ends
+			return
+		}
+		select {
+		case failed <- err:
+		default:
+		}
 	}
-	return errors.Join(err, c.stop(ctx, server))
+	serving.Go(func() { serve(ln) })
+	look := time.NewTicker(lookForSocket)
+	defer look.Stop()
+	for {
+		select {
+		case err = <-failed:
+			return errors.Join(fmt.Errorf("serve %s: %w", path, err), c.stop(ctx, server))
+		case <-ctx.Done():
+			return c.stop(ctx, server)
+		case <-look.C:
+		}
+		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		again, is, err := listenControl(ctx, path)
+		if err != nil {
+			log.Debug("make the control socket again", "path", path, "error", err)
+			continue
+		}
+		log.Warn("the control socket was removed, and is made again", "path", path)
+		ln.Close()
+		ln, own = again, is
+		serving.Go(func() { serve(again) })
+	}
 }
+
+// lookForSocket is how often to look whether the socket is there.
+const lookForSocket = 5 * time.Second
 
 // listenControl makes the socket, unless somebody listens there.
 func listenControl(ctx context.Context, path string) (net.Listener, fs.FileInfo, error) {

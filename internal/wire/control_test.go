@@ -157,3 +157,19 @@ func TestControlReplacesOnlyADeadSocket(t *testing.T) {
 		t.Errorf("left behind: %v", left)
 	}
 }
+
+func TestControlSocketIsRemoved(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "state")
+	path := filepath.Join(state, "control")
+	stop := control(t, path, func(_ context.Context, _ string, _ json.RawMessage, emit func(any) error) error { return emit(1) })
+	for range 2 {
+		if err := os.RemoveAll(state); err != nil {
+			t.Fatal(err)
+		}
+		soon(t, "the socket is there again", func() bool { return Control(t.Context(), path, "any", nil, nil) == nil })
+	}
+	stop()
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket is left behind: %v", err)
+	}
+}
