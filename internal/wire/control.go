@@ -82,7 +82,7 @@ func ServeControl(ctx context.Context, path string, h ControlHandler, log *slog.
 		}
 	}
 	serving.Go(func() { serve(ln) })
-	look := time.NewTicker(lookForSocket)
+	look := time.NewTimer(untilLook())
 	defer look.Stop()
 	for {
 		select {
@@ -92,6 +92,7 @@ func ServeControl(ctx context.Context, path string, h ControlHandler, log *slog.
 			return c.stop(ctx, server)
 		case <-look.C:
 		}
+		look.Reset(untilLook())
 		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -109,6 +110,12 @@ func ServeControl(ctx context.Context, path string, h ControlHandler, log *slog.
 
 // lookForSocket is how often to look whether the socket is there.
 const lookForSocket = 5 * time.Second
+
+// untilLook is the time until the next look. All that an agent does now and
+// then it does at the same moments, as a waking costs more than the work.
+func untilLook() time.Duration {
+	return time.Until(time.Now().Truncate(lookForSocket).Add(lookForSocket))
+}
 
 // listenControl makes the socket, unless somebody listens there.
 func listenControl(ctx context.Context, path string) (net.Listener, fs.FileInfo, error) {
