@@ -332,3 +332,36 @@ func (l *lone) openLog(tb testing.TB) *os.File {
 	}
 	return f
 }
+
+// TestFrozenAgent stops the agent for a time in which a process ends: the time of
+// the end is told with its bounds, and how it ended.
+func TestFrozenAgent(t *testing.T) {
+	l := newLone(t)
+	m := newMortals(t, 1)[0]
+	xml := filepath.Join(l.home, "conf", "monitor.xml")
+	entry := l.agentAt + "</ip_port>"
+	writeFile(t, xml, strings.Replace(readFile(xml), entry, entry+"<monitor_pid>"+strconv.Itoa(m.pid)+"</monitor_pid>", 1))
+	l.dtc(t, "reload")
+	eventually(t, l.processLog, func() bool { return strings.Contains(l.processLog(), "state=alive") })
+	time.Sleep(3 * time.Second) // it says now and then that it lives
+	agent := l.agent.cmd.Process
+	if err := agent.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * time.Second)
+	m.end(t)
+	time.Sleep(6 * time.Second)
+	if err := agent.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, l.processLog, func() bool { return strings.Contains(l.processLog(), "state=dead") })
+	got := regexp.MustCompile(`state=dead (\S+) .*died_after=(\S+) died_before=(\S+) `).FindStringSubmatch(l.processLog())
+	if got == nil || got[1] != m.want {
+		t.Fatalf("ended with %s at %s, told as\n%s", m.want, m.ended, l.processLog())
+	}
+	after, err1 := time.Parse(time.RFC3339Nano, got[2])
+	before, err2 := time.Parse(time.RFC3339Nano, got[3])
+	if err1 != nil || err2 != nil || m.ended.Before(after) || m.ended.After(before) || before.Sub(after) > 15*time.Second {
+		t.Errorf("ended at %s, told as\n%s", m.ended, l.processLog())
+	}
+}

@@ -43,6 +43,8 @@ func (w *Watcher) beatWhileAny(ctx context.Context) {
 	w.writeAlive(clock{now: began, today: readClock().wall(began)})
 	timer := time.NewTimer(beatInterval)
 	defer timer.Stop()
+	w.works(beatInterval)
+	defer w.rests()
 	for last, every := now(), beatInterval; ; {
 		select {
 		case <-ctx.Done():
@@ -63,8 +65,24 @@ func (w *Watcher) beatWhileAny(ctx context.Context) {
 		if last, every = moment.now, beatInterval; watched >= beatMany {
 			every = beatIntervalMany
 		}
-		timer.Reset(untilNext(every))
+		next := untilNext(every)
+		w.works(next)
+		timer.Reset(next)
 	}
+}
+
+// works notes that the agent works now, and says so again after a time.
+func (w *Watcher) works(next time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	at := now()
+	w.stood.works(at, at+next)
+}
+
+func (w *Watcher) rests() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stood.rests()
 }
 
 // untilNext is the time to the next moment of a row, which is the same for all

@@ -400,7 +400,11 @@ func (w *Watcher) ended(p *process, exit dtc.Exit, name string) {
 	if name == "" {
 		name = p.name
 	}
-	end := ending{exit: exit, name: name, at: at, since: p.since, lived: max(0, at-p.began), post: postMortem(p, at)}
+	since := p.since
+	if from := w.stood.before(at); since == 0 && from != 0 {
+		since = max(from, p.looked)
+	}
+	end := ending{exit: exit, name: name, at: at, since: since, lived: max(0, at-p.began), post: postMortem(p, at)}
 	for o := range p.owners {
 		o.ended(w, p, &end)
 	}

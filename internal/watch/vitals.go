@@ -90,8 +90,12 @@ func (w *Watcher) sample(p *process, countUpTo int) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !p.ended {
-		p.vitals = v
+	if p.ended {
+		return
+	}
+	p.vitals = v
+	if seen.Name != "" {
+		p.name = seen.Name // an exec changes it, and so may the process itself
 	}
 }
 

@@ -83,7 +83,11 @@ func TestPostMortemOfTheReaped(t *testing.T) {
 	f.is(t, pid, dtc.StateAlive)
 	sampled(t, w, pid, func(v vitals) bool { return v.command.String() == "sleep 1000" }) // after its exec
 	_ = unix.Kill(pid, unix.SIGKILL)
-	post := f.is(t, pid, dtc.StateDead).PostMortem
+	dead := f.is(t, pid, dtc.StateDead)
+	if dead.Name != "sleep" { // of the program that ended, not of the one that it was
+		t.Errorf("name %q", dead.Name)
+	}
+	post := dead.PostMortem
 	if post == nil || post.Command != "sleep 1000" || post.Sampled < 0 || post.CPU < 0 || post.RSSBytes <= 0 || post.Threads != 1 {
 		t.Errorf("post-mortem %+v", post)
 	}

@@ -72,6 +72,7 @@ type Watcher struct {
 	forgotten []string                   // askers whose sessions the journal is to forget; guarded by mu
 	held      map[dtc.ProcessID]*process // watched and not known to have ended; guarded by mu
 	heldSince time.Duration              // since boot, the first of held; guarded by mu
+	stood     standstill                 // guarded by mu
 	calls     int                        // of Watch, that run; guarded by mu
 	quitting  bool                       // Run waits for the calls to end; guarded by mu
 	quiet     chan struct{}              // closed when they have
