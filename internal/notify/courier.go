@@ -109,7 +109,7 @@ func (c *courier) run(ctx context.Context, n *Notifier) {
 		r, sender := c.current()
 		if sender == nil {
 			failed = 0
-			c.rest(ctx, time.Hour)
+			c.rest(ctx, time.Hour, nil)
 			continue
 		}
 		if failed == 0 && refreshed(r) {
@@ -121,14 +121,14 @@ func (c *courier) run(ctx context.Context, n *Notifier) {
 			n.giveUp(c, []slot{s}, err)
 		case rec == nil:
 			failed = 0
-			c.idle(ctx, n, r)
+			c.rest(ctx, c.untilFresh(n, r), c.wake)
 		default:
 			pause := c.try(ctx, n, attempt{slot: s, notice: rec.notice(c.name), failed: failed})
 			if failed++; pause <= 0 {
 				failed = 0
 				continue
 			}
-			c.rest(ctx, pause)
+			c.rest(ctx, pause, nil)
 		}
 	}
 }
@@ -245,32 +245,26 @@ func (c *courier) send(ctx context.Context, s Sender, notice *Notice) error {
 	return s.Send(sending, notice)
 }
 
-// rest waits until it is time, or the receiver is told in another way.
-func (c *courier) rest(ctx context.Context, d time.Duration) {
+// rest waits until it is time, the receiver is told in another way, or it is
+// woken; nil: by nothing.
+func (c *courier) rest(ctx context.Context, d time.Duration, wake <-chan struct{}) {
 	t := time.NewTimer(max(d, 0))
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
 	case <-t.C:
 	case <-c.changed:
+	case <-wake:
 	}
 }
 
-// idle waits for a notice, or until the receiver is to be given again what is
-// wrong.
-func (c *courier) idle(ctx context.Context, n *Notifier, r Receiver) {
-	left := time.Hour
+// untilFresh returns how long it is until the receiver is to be given again what
+// is wrong.
+func (c *courier) untilFresh(n *Notifier, r Receiver) time.Duration {
 	if refreshed(r) {
-		left = max(c.freshAt.Sub(n.now()), 0)
+		return c.freshAt.Sub(n.now())
 	}
-	t := time.NewTimer(left)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-c.changed:
-	case <-c.wake:
-	case <-t.C:
-	}
+	return time.Hour
 }
 
 // refresh gives a receiver all that is wrong, if it is time. It waits for no

@@ -45,7 +45,7 @@ func dingtalkCodes() chatCodes {
 type dingtalkMessage struct {
 	Type string       `json:"msgtype"`
 	Text dingtalkText `json:"text"`
-	At   *dingtalkAt  `json:"at,omitempty"`
+	At   dingtalkAt   `json:"at,omitzero"`
 }
 
 type dingtalkText struct {
@@ -88,29 +88,19 @@ func (d *dingtalk) Send(ctx context.Context, n *Notice) error {
 // be read. Who is to be mentioned stands at its end, as the text has to name
 // them.
 func newDingTalkMessage(n *Notice, at string) dingtalkMessage {
-	var mention *dingtalkAt
+	var mention dingtalkAt
 	var names strings.Builder
 	for name := range strings.SplitSeq(at, ",") {
 		name = strings.TrimSpace(name)
 		switch name {
 		case "":
-			continue
 		case "all":
-			mention = orNew(mention)
 			mention.All = true
 		default:
-			mention = orNew(mention)
 			mention.Mobiles = append(mention.Mobiles, name)
 			names.WriteString(" @" + name)
 		}
 	}
 	content := strings.Join(dingtalkMedium().text(n), "\n") + cut(names.String(), maxAt)
 	return dingtalkMessage{Type: "text", Text: dingtalkText{Content: content}, At: mention}
-}
-
-func orNew[T any](p *T) *T {
-	if p == nil {
-		return new(T)
-	}
-	return p
 }

@@ -247,12 +247,7 @@ func (n *Notifier) Tell(e dtc.Event) {
 }
 
 // rouse has Run look what there is to do.
-func (n *Notifier) rouse() {
-	select {
-	case n.wake <- struct{}{}:
-	default:
-	}
-}
+func (n *Notifier) rouse() { signal(n.wake) }
 
 // Until returns from which time on the events in the records are to be told
 // again after New and before new ones are: all that are older were taken by

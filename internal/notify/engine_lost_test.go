@@ -32,6 +32,21 @@ func (r *rig) logged(events ...dtc.Event) []dtc.Event {
 	return events
 }
 
+// tellsInTheNextRun fails if a notice that one run makes, and cannot deliver, is
+// not delivered by the next.
+func (r *rig) tellsInTheNextRun() {
+	r.t.Helper()
+	r.scripts["ops"].says(func(*Notice) error { return errors.New("no") })
+	r.happen(deadPID(4, 7))
+	r.pass(time.Minute)
+	r.end()
+	r.scripts["ops"].says(nil)
+	r.start()
+	r.pass(time.Minute)
+	r.want("ops", "problem/1: h4: nginx[7] dead: signal 9, lived 1h0m0s")
+	r.end()
+}
+
 func TestMemoryIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -45,15 +60,7 @@ func TestMemoryIsLost(t *testing.T) {
 		r.end()
 		must(t, os.Remove(filepath.Join(dir, stateFile)))
 		r.start()
-		r.scripts["ops"].says(func(*Notice) error { return errors.New("no") })
-		r.happen(deadPID(4, 7))
-		r.pass(time.Minute)
-		r.end()
-		r.scripts["ops"].says(nil)
-		r.start()
-		r.pass(time.Minute)
-		r.want("ops", "problem/1: h4: nginx[7] dead: signal 9, lived 1h0m0s")
-		r.end()
+		r.tellsInTheNextRun()
 	})
 }
 
@@ -145,15 +152,7 @@ func TestQueueRemembersItsNumbers(t *testing.T) {
 		must(t, os.WriteFile(filepath.Join(queue, segmentName(7)), doneLine(50), 0o600))
 		r := newRig(t, dir, opsAlone(5))
 		r.start()
-		r.scripts["ops"].says(func(*Notice) error { return errors.New("no") })
-		r.happen(deadPID(4, 7))
-		r.pass(time.Minute)
-		r.end()
-		r.scripts["ops"].says(nil)
-		r.start()
-		r.pass(time.Minute)
-		r.want("ops", "problem/1: h4: nginx[7] dead: signal 9, lived 1h0m0s")
-		r.end()
+		r.tellsInTheNextRun()
 	})
 }
 

@@ -209,44 +209,36 @@ func stateCounts(entries []*entry) string {
 
 // stateCount says how many events there are of a state.
 func stateCount(s dtc.State, n int) string {
-	one, many := string(s), string(s)
-	switch s {
-	case dtc.StateDead:
-		one, many = "process ended", "processes ended"
-	case dtc.StateRestarted:
-		one, many = "process restarted", "processes restarted"
-	case dtc.StateMissing:
-		one, many = "process missing", "processes missing"
-	case dtc.StateCount:
-		one, many = "rule with the wrong number of processes", "rules with the wrong number of processes"
-	case dtc.StateGap:
-		one, many = "gap in a log", "gaps in logs"
-	case dtc.StatePaused:
-		one, many = "log paused", "logs paused"
-	case dtc.StateCorrupt:
-		one, many = "corrupt copy of a log", "corrupt copies of logs"
-	case dtc.StateRefused:
-		one, many = "agent refused", "agents refused"
-	case dtc.StateUndelivered:
-		one, many = "notice undelivered", "notices undelivered"
-	default:
+	words, ok := stateWords()[s]
+	if !ok {
+		words.one, words.many = string(s), string(s)
 	}
 	if n == 1 {
-		return "1 " + one
+		return "1 " + words.one
 	}
-	return fmt.Sprintf("%d %s", n, many)
+	return fmt.Sprintf("%d %s", n, words.many)
+}
+
+// numberWords are what one event of a state is called, and several.
+type numberWords struct{ one, many string }
+
+func stateWords() map[dtc.State]numberWords {
+	return map[dtc.State]numberWords{
+		dtc.StateDead:        {"process ended", "processes ended"},
+		dtc.StateRestarted:   {"process restarted", "processes restarted"},
+		dtc.StateMissing:     {"process missing", "processes missing"},
+		dtc.StateCount:       {"rule with the wrong number of processes", "rules with the wrong number of processes"},
+		dtc.StateGap:         {"gap in a log", "gaps in logs"},
+		dtc.StatePaused:      {"log paused", "logs paused"},
+		dtc.StateCorrupt:     {"corrupt copy of a log", "corrupt copies of logs"},
+		dtc.StateRefused:     {"agent refused", "agents refused"},
+		dtc.StateUndelivered: {"notice undelivered", "notices undelivered"},
+	}
 }
 
 // recoveryTitle says in a line what is well again.
 func recoveryTitle(entries []*entry, now time.Time) string {
-	var hosts, rest []*entry
-	for _, e := range entries {
-		if ofHost(&e.Event) {
-			hosts = append(hosts, e)
-		} else {
-			rest = append(rest, e)
-		}
-	}
+	hosts, rest := partHosts(entries)
 	var titles []string
 	switch {
 	case len(hosts) == 1:
@@ -283,14 +275,7 @@ func reminderTitle(entries []*entry, now time.Time) string {
 	if len(entries) == 1 {
 		return "still wrong for " + dtc.FormatLived(now.Sub(entries[0].Since)) + ": " + singleTitle(entries[0])
 	}
-	var hosts, rest []*entry
-	for _, e := range entries {
-		if ofHost(&e.Event) {
-			hosts = append(hosts, e)
-		} else {
-			rest = append(rest, e)
-		}
-	}
+	hosts, rest := partHosts(entries)
 	var titles []string
 	switch {
 	case len(hosts) == 1:
@@ -302,6 +287,18 @@ func reminderTitle(entries []*entry, now time.Time) string {
 		titles = append(titles, countsTitle(rest))
 	}
 	return "still wrong: " + strings.Join(titles, "; ")
+}
+
+// partHosts parts what befell hosts as a whole from the rest.
+func partHosts(entries []*entry) (hosts, rest []*entry) {
+	for _, e := range entries {
+		if ofHost(&e.Event) {
+			hosts = append(hosts, e)
+		} else {
+			rest = append(rest, e)
+		}
+	}
+	return hosts, rest
 }
 
 func hostOf(e *entry) string {

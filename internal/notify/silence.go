@@ -154,7 +154,7 @@ func (n *Notifier) Silence(s Silence) (Silence, error) {
 	if err := s.check(now); err != nil {
 		return Silence{}, err
 	}
-	kept := slices.DeleteFunc(slices.Clone(n.core.silences), func(s Silence) bool { return !s.End.After(now) })
+	kept := n.standing(now)
 	if len(kept) >= maxSilences {
 		return Silence{}, fmt.Errorf("silence: there are %d already, and more are not possible: end some", len(kept))
 	}
@@ -182,7 +182,11 @@ func (n *Notifier) setSilences(list []Silence, now time.Time) error {
 func (n *Notifier) Silences() []Silence {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	now := n.now()
+	return n.standing(n.now())
+}
+
+// standing is Silences. n.mu is held.
+func (n *Notifier) standing(now time.Time) []Silence {
 	return slices.DeleteFunc(slices.Clone(n.core.silences), func(s Silence) bool { return !s.End.After(now) })
 }
 
@@ -193,12 +197,10 @@ func (n *Notifier) Unsilence(ids ...string) ([]Silence, error) {
 	defer n.mu.Unlock()
 	now := n.now()
 	var ended, kept []Silence
-	for _, s := range n.core.silences {
-		switch {
-		case !s.End.After(now):
-		case len(ids) == 0 || slices.Contains(ids, s.ID):
+	for _, s := range n.standing(now) {
+		if len(ids) == 0 || slices.Contains(ids, s.ID) {
 			ended = append(ended, s)
-		default:
+		} else {
 			kept = append(kept, s)
 		}
 	}
