@@ -11,9 +11,9 @@ package dtc
 //	Attach(stream, alias) ─────────────────►
 //	      ◄─────────────────── State | Refused         epoch, generations, positions
 //	Open(generation, identity, offset) ────►           idempotent
-//	Append(generation, offset, bytes) ─────►
+//	Append(generation, offset, bytes) ─────►               or Packed, or Hole
 //	      ◄─────────── Ack(written, durable) | Nack(position)
-//	Seal · Gap · Rewind · Size ────────────►
+//	Seal · Gap · Lost · Rewind · Size · Follow ─►
 //	Ask ◄──────────────────────────────────► Answer    a hash of a range of either side
 //	Ping ◄─────────────────────────────────► Pong
 
@@ -27,6 +27,7 @@ const (
 	MaxText        = 1024      // bytes
 	MaxStreams     = 10_000    // of one agent
 	MaxGenerations = 64        // in one State frame, the newest ones
+	MaxHole        = 1 << 40   // bytes of one Hole
 	MarkerSize     = 4096      // bytes before a position that prove it
 	HeadSize       = 4096      // bytes at the start that prove a generation
 )
@@ -44,7 +45,8 @@ const (
 	// FrameKnown tells the agent of one stream of its that the monitor has:
 	// Text is the alias, States its generations. Stream is 0.
 	FrameKnown
-	// FrameReady ends the row of FrameKnown.
+	// FrameReady ends the row of FrameKnown: ID has a bit for each Feature that
+	// the monitor has. Frames of a feature that it lacks are not sent to it.
 	FrameReady
 	// FrameAttach asks for the right to write a stream: Stream is the number
 	// that the agent gives it on this connection (from 1), Text the alias. What
@@ -100,6 +102,32 @@ const (
 	// FramePing and FramePong keep a silent connection proven alive: ID.
 	FramePing
 	FramePong
+	// FramePacked is an Append whose Data is one zstd frame: Generation, Offset
+	// and End the range in the source (at most MaxChunk bytes), Sum the CRC-32C
+	// of the bytes, not of Data. Feature FeaturePacked.
+	FramePacked
+	// FrameHole stands for bytes that are all zero and take no room in the
+	// source: Generation, Offset, End (at most MaxHole behind it), Sum the
+	// CRC-32C of the zeros. It counts as an Append of them. Feature FeatureHoles.
+	FrameHole
+	// FrameLost says that bytes behind the position were there and were
+	// destroyed before they could be read; others may come in their place, and
+	// the generation goes on: Generation, Offset, End, Text why. Unlike a
+	// FrameGap it moves no position. Feature FeatureNotes.
+	FrameLost
+	// FrameFollow tells how well the source can be followed: Text is empty if
+	// there is nothing to be said, else a few words for an operator ("polled:
+	// nfs"). It stands until the next one, or the end of the connection. Feature
+	// FeatureNotes.
+	FrameFollow
+)
+
+// The features that a monitor may have beside the first version of the log
+// protocol, bits of the ID of its FrameReady.
+const (
+	FeaturePacked uint64 = 1 << iota
+	FeatureHoles
+	FeatureNotes
 )
 
 // Frame is one message of the log protocol. Which fields count depends on its

@@ -52,6 +52,7 @@ const (
 	StateGap     State = "gap"     // bytes of a source were destroyed before they could be read
 	StateChanged State = "changed" // somebody else changed the monitor's copy
 	StateRewound State = "rewound" // a source lost its end, and goes on from before
+	StateHole    State = "hole"    // a stretch of a source that was never written: it reads as zeros, and takes no room in the copy either
 	StatePaused  State = "paused"  // the monitor cannot store at the moment
 	StateResumed State = "resumed" // and now it can
 	StateCorrupt State = "corrupt" // a sealed copy's checksum is not the source's

@@ -6,7 +6,7 @@ func States() []State {
 	return []State{
 		StateAlive, StateDead, StateMissing, StateRestarted, StateCount, StateNormal, StateReplaced,
 		StateReachable, StateUnreachable, StateStopped, StateRebooted, StateRefused, StateRejoined,
-		StateGap, StateChanged, StateRewound, StatePaused, StateResumed, StateCorrupt,
+		StateGap, StateChanged, StateRewound, StateHole, StatePaused, StateResumed, StateCorrupt,
 		StateUndelivered,
 	}
 }

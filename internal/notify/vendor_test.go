@@ -350,7 +350,7 @@ func eachState() []dtc.Event {
 	add(dtc.EventProcess, func(e *dtc.Event) { e.Rule, e.Min = "web", 1 }, dtc.StateMissing, dtc.StateCount, dtc.StateNormal)
 	add(dtc.EventHost, func(*dtc.Event) {}, dtc.StateStopped, dtc.StateReachable, dtc.StateUnreachable, dtc.StateRebooted, dtc.StateRefused, dtc.StateRejoined)
 	add(dtc.EventLog, func(e *dtc.Event) { e.Alias, e.From = "app.log", &zero },
-		dtc.StateGap, dtc.StateChanged, dtc.StateRewound, dtc.StatePaused, dtc.StateResumed, dtc.StateCorrupt)
+		dtc.StateGap, dtc.StateChanged, dtc.StateRewound, dtc.StateHole, dtc.StatePaused, dtc.StateResumed, dtc.StateCorrupt)
 	add(dtc.EventNotify, func(e *dtc.Event) { e.Reason = "ops" }, dtc.StateUndelivered)
 	return all
 }

@@ -43,7 +43,7 @@ import (
 // last field, a number that the field's type does not hold. These limits are
 // checked before anything is allocated:
 //
-//	Data      Append: dtc.MaxChunk; Open: dtc.MaxIdentity; Answer: 64; else none
+//	Data      Append, Packed: dtc.MaxChunk; Open: dtc.MaxIdentity; Answer: 64; else none
 //	Text      Attach, Known: dtc.MaxAlias; else dtc.MaxText
 //	States    State, Known: dtc.MaxGenerations, each Identity dtc.MaxIdentity,
 //	          HeadLen dtc.HeadSize, MarkerLen dtc.MarkerSize; else none
@@ -92,7 +92,7 @@ type frameLimits struct{ head, data, text, states int }
 func frameLimitsOf(kind dtc.FrameKind) (frameLimits, bool) {
 	lim := frameLimits{head: frameMaxFields, text: dtc.MaxText}
 	switch kind {
-	case dtc.FrameAppend:
+	case dtc.FrameAppend, dtc.FramePacked:
 		lim.data = dtc.MaxChunk
 	case dtc.FrameOpen:
 		lim.data = dtc.MaxIdentity
@@ -105,7 +105,7 @@ func frameLimitsOf(kind dtc.FrameKind) (frameLimits, bool) {
 	case dtc.FrameState:
 		lim.head, lim.states = frameMaxHead, dtc.MaxGenerations
 	default:
-		return lim, kind >= dtc.FrameHello && kind <= dtc.FramePong
+		return lim, kind >= dtc.FrameHello && kind <= dtc.FrameFollow
 	}
 	return lim, true
 }

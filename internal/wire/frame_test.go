@@ -170,7 +170,7 @@ func TestFrameRefusesToEncode(t *testing.T) {
 	}
 	for name, f := range map[string]dtc.Frame{
 		"no kind":          {},
-		"unknown kind":     {Kind: dtc.FramePong + 1},
+		"unknown kind":     {Kind: dtc.FrameFollow + 1},
 		"data":             {Kind: dtc.FrameAppend, Data: make([]byte, dtc.MaxChunk+1)},
 		"identity":         {Kind: dtc.FrameOpen, Data: make([]byte, dtc.MaxIdentity+1)},
 		"hash":             {Kind: dtc.FrameAnswer, Data: make([]byte, frameMaxHash+1)},
@@ -207,7 +207,7 @@ func TestFrameRefusesToDecode(t *testing.T) {
 	}
 	for name, b := range map[string]string{
 		"no kind":            head(0, 0, ""),
-		"unknown kind":       head(dtc.FramePong+1, 0, ""),
+		"unknown kind":       head(dtc.FrameFollow+1, 0, ""),
 		"last kind":          head(255, 0, ""),
 		"a byte behind":      head(dtc.FramePing, 0, "x"),
 		"zero behind bit":    head(dtc.FramePing, frameHasStream, "\x00"),
