@@ -28,6 +28,7 @@ func (s service) Get(ctx context.Context, q dtc.Query, emit func(*dtc.Report) er
 }
 
 func (s service) Watch(ctx context.Context, asker string, want dtc.Watching, emit func(dtc.Sighting) error) error {
+	s.a.noteAsked() // to begin takes memory, as an answer does; what follows takes little
 	return s.a.watcher.Watch(ctx, asker, want, emit)
 }
 

@@ -6,8 +6,10 @@ import (
 	"time"
 )
 
-// trimAfter is how long an agent is quiet before it gives memory back.
-const trimAfter = 10 * time.Second
+// trimAfter is how long an agent is quiet before it gives memory back: longer
+// than the pause of someone who asks again and again, by default 2 s, who would
+// pay for it with each answer.
+const trimAfter = 5 * time.Second
 
 // noteAsked tells trim that a question was answered.
 func (a *Agent) noteAsked() {
@@ -54,5 +56,5 @@ func (a *Agent) becomesQuiet(ctx context.Context) bool {
 func freeMemory() {
 	debug.FreeOSMemory()
 	debug.FreeOSMemory()
-	unmapCode()
+	unmapProgram()
 }

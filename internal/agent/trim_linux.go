@@ -1,43 +1,81 @@
 package agent
 
 import (
+	"bufio"
 	"bytes"
+	"io"
 	"os"
 	"strconv"
 	"syscall"
 )
 
-// unmapCode has the kernel forget which pages of the program's code this process
-// has used: most only at its start, or for an answer now and then, and many only
+// unmapProgram has the kernel forget which pages of the program's file this
+// process has used, its code and its constants, which are most of what an agent
+// has: most only at its start, or for an answer now and then, and many only
 // because they lie beside one that was. They stay in the page cache as long as
-// there is room for them, and those that run are mapped again, in microseconds.
-func unmapCode() {
+// there is room for them, and those that are used are mapped again, in
+// microseconds.
+func unmapProgram() {
 	program, err := os.Readlink("/proc/self/exe")
 	if err != nil {
 		return
 	}
-	maps, err := os.ReadFile("/proc/self/maps")
+	smaps, err := os.Open("/proc/self/smaps")
 	if err != nil {
 		return
 	}
-	for line := range bytes.Lines(maps) {
-		// Only what nobody can have written to, see proc_pid_maps(5): the pages
-		// of anything else may differ from the file's.
-		if from, to, ok := codeRange(line, program); ok {
-			_, _, _ = syscall.Syscall(syscall.SYS_MADVISE, from, to-from, syscall.MADV_DONTNEED)
-		}
+	defer smaps.Close()
+	for _, p := range pristine(smaps, program) {
+		_, _, _ = syscall.Syscall(syscall.SYS_MADVISE, p.from, p.to-p.from, syscall.MADV_DONTNEED)
 	}
 }
 
-// codeRange reads a line of /proc/PID/maps; ok if it is code of the program.
-func codeRange(line []byte, program string) (from, to uintptr, ok bool) {
+// span is a range of addresses.
+type span struct{ from, to uintptr }
+
+// pristine returns the parts of the program's file in /proc/PID/smaps, see
+// proc_pid_smaps(5), that nobody may write and that have no page that differs
+// from the file's: that one would be lost. A loader writes before it forbids it,
+// a debugger in spite of that; the kernel counts such a page as anonymous or as
+// swapped.
+func pristine(smaps io.Reader, program string) []span {
+	var all []span
+	var part span
+	zeros := 0 // of the two counts
+	lines := bufio.NewScanner(smaps)
+	for lines.Scan() {
+		key, value, _ := bytes.Cut(lines.Bytes(), []byte(" "))
+		switch {
+		case !bytes.HasSuffix(key, []byte(":")):
+			part, zeros = programPart(lines.Bytes(), program), 0
+		case string(key) == "Anonymous:" || string(key) == "Swap:":
+			if string(bytes.TrimSpace(value)) == "0 kB" {
+				zeros++
+			}
+			if zeros == 2 && part != (span{}) {
+				all = append(all, part)
+			}
+		}
+	}
+	return all
+}
+
+// programPart reads the first line of a part in /proc/PID/smaps; it is empty if
+// that may be written or is not of the program's file.
+func programPart(line []byte, program string) span {
 	const addresses, permissions, path = 0, 1, 5
 	fields := bytes.SplitN(bytes.Join(bytes.Fields(line), []byte(" ")), []byte(" "), path+1)
-	if len(fields) <= path || string(fields[permissions]) != "r-xp" || string(fields[path]) != program {
-		return 0, 0, false
+	if len(fields) <= path || string(fields[path]) != program {
+		return span{}
+	}
+	if mode := string(fields[permissions]); mode != "r-xp" && mode != "r--p" {
+		return span{}
 	}
 	first, last, _ := bytes.Cut(fields[addresses], []byte("-"))
 	a, errA := strconv.ParseUint(string(first), 16, 64)
 	b, errB := strconv.ParseUint(string(last), 16, 64)
-	return uintptr(a), uintptr(b), errA == nil && errB == nil && a < b
+	if errA != nil || errB != nil || a >= b {
+		return span{}
+	}
+	return span{uintptr(a), uintptr(b)}
 }

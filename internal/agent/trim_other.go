@@ -2,5 +2,5 @@
 
 package agent
 
-// unmapCode is nothing that these systems need to be told.
-func unmapCode() {}
+// unmapProgram is nothing that these systems need to be told.
+func unmapProgram() {}
