@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,6 +16,7 @@ import (
 
 	"dtc"
 	"dtc/internal/config"
+	"dtc/internal/logs"
 	"dtc/internal/render"
 )
 
@@ -104,7 +107,7 @@ func TestEventsAreDocumented(t *testing.T) {
 // Every piece of a configuration that a document shows is one without a mistake.
 func TestConfigurationsInDocuments(t *testing.T) {
 	blocks := regexp.MustCompile("(?s)```xml\n(.*?)```")
-	for _, name := range []string{"README.md", "README.zh-CN.md", "docs/WATCHING.md", "docs/NOTIFY.md"} {
+	for _, name := range []string{"README.md", "README.zh-CN.md", "docs/WATCHING.md", "docs/NOTIFY.md", "docs/FOLLOWING.md"} {
 		found := blocks.FindAllStringSubmatch(document(t, name), -1)
 		if len(found) == 0 && name != "docs/WATCHING.md" {
 			t.Errorf("%s shows no configuration", name)
@@ -121,6 +124,80 @@ func TestConfigurationsInDocuments(t *testing.T) {
 			}
 		}
 	}
+}
+
+// docs/FOLLOWING.md names every flag of dtc logs and of its subcommands, every
+// state and verdict, and tests that are there.
+func TestFollowingIsDocumented(t *testing.T) {
+	doc := document(t, "docs/FOLLOWING.md")
+	for _, name := range []string{"logs", "logs_ls", "logs_verify"} {
+		flags := regexp.MustCompile(`f\.\w+Var\w*\(&[\w.]+, "([a-z-]+)"|Flags\(\)\.\w+Var\w*\(&[\w.]+, "([a-z-]+)"`).
+			FindAllStringSubmatch(document(t, "cmd/dtc/"+name+".go"), -1)
+		if len(flags) == 0 {
+			t.Errorf("cmd/dtc/%s.go has no flags", name)
+		}
+		for _, f := range flags {
+			if flag := f[1] + f[2]; !strings.Contains(doc, "--"+flag) {
+				t.Errorf("docs/FOLLOWING.md: no word of the flag --%s of cmd/dtc/%s.go", flag, name)
+			}
+		}
+	}
+	for _, word := range []string{
+		logs.StreamLive, logs.StreamWaiting, logs.StreamAway, logs.StreamPaused, logs.StreamDamaged, logs.StreamUnverified,
+		logs.StreamOffline, logs.VerdictExact, logs.VerdictDiffers, logs.VerdictUnknown,
+	} {
+		if !strings.Contains(doc, "`"+word) {
+			t.Errorf("docs/FOLLOWING.md: no word of %q", word)
+		}
+	}
+	there := tests(t)
+	for _, name := range regexp.MustCompile("`((?:Test|Benchmark|Fuzz)\\w+)`").FindAllStringSubmatch(doc, -1) {
+		if !there[name[1]] {
+			t.Errorf("docs/FOLLOWING.md: there is no %s", name[1])
+		}
+	}
+}
+
+// docs/ARCHITECTURE.md has each frame of the log protocol and each record of a
+// side record, by their numbers.
+func TestFormatsAreDocumented(t *testing.T) {
+	doc := document(t, "docs/ARCHITECTURE.md")
+	frames := regexp.MustCompile(`(?m)^\tFrame([A-Z][a-z]+)$`).FindAllStringSubmatch(document(t, "frame.go"), -1)
+	for i, f := range frames {
+		if want := fmt.Sprintf("%d %s", i+1, f[1]); !strings.Contains(doc, want+" |") && !strings.Contains(doc, want+", ") {
+			t.Errorf("docs/ARCHITECTURE.md: no word of the frame %s", want)
+		}
+	}
+	records := regexp.MustCompile(`(?m)^\tkind([A-Z][a-z]+)\s+kind = (\d+)$`).FindAllStringSubmatch(document(t, "internal/logs/entry.go"), -1)
+	for _, r := range records {
+		if want := fmt.Sprintf("| %s | %s |", r[2], strings.ToLower(r[1])); !strings.Contains(doc, want) {
+			t.Errorf("docs/ARCHITECTURE.md: no record %s", want)
+		}
+	}
+	if len(frames) < 26 || len(records) < 18 {
+		t.Errorf("%d frames, %d records", len(frames), len(records))
+	}
+}
+
+// tests returns the names of all tests of the module.
+func tests(tb testing.TB) map[string]bool {
+	tb.Helper()
+	files, err := filepath.Glob("../internal/*/*_test.go")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	commands, err := filepath.Glob("../cmd/*/*_test.go")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	all := map[string]bool{}
+	for _, file := range append(files, commands...) {
+		for _, name := range regexp.MustCompile(`(?m)^func ((?:Test|Benchmark|Fuzz)\w+)\(`).
+			FindAllStringSubmatch(document(tb, strings.TrimPrefix(file, "../")), -1) {
+			all[name[1]] = true
+		}
+	}
+	return all
 }
 
 // The example of a signature in docs/NOTIFY.md is right.

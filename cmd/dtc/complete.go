@@ -61,3 +61,19 @@ func stateNames() []string {
 	slices.Sort(names)
 	return names
 }
+
+// completeAliases completes the alias of a copy, or NAME/ALIAS.
+func (a *app) completeAliases(c *cobra.Command, _ []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	all, err := a.copies()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	hosts, _ := c.Flags().GetStringArray("host") // none is fine
+	folders, err := all.selectFolders(hosts)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	names := all.known(folders, word)
+	slices.Sort(names)
+	return slices.Compact(names), cobra.ShellCompDirectiveNoFileComp
+}

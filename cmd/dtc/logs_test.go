@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -64,10 +65,10 @@ func newLogsWorld(t *testing.T) *logsWorld {
 	return w
 }
 
-func must(t *testing.T, err error) {
-	t.Helper()
+func must(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
@@ -127,7 +128,7 @@ func TestLogsFollow(t *testing.T) {
 		out.Close()
 	}()
 	lines := bufio.NewScanner(r)
-	prefix := "\x1b[" + color("web1/app.log |") + "mweb1/app.log |\x1b[0m "
+	prefix := "\x1b[36mweb1/app.log |\x1b[0m "
 	for _, want := range []string{"two", "three", `fo\x1bur`} {
 		if !lines.Scan() || lines.Text() != prefix+want {
 			t.Fatalf("line %q, want %q; %s", lines.Text(), prefix+want, &stderr)
@@ -147,6 +148,41 @@ func TestLogsFollow(t *testing.T) {
 	}
 }
 
-func color(text string) string {
-	return string(rune('0'+prefixColor(text)/10)) + string(rune('0'+prefixColor(text)%10))
+// TestVerifyHole proves a copy with a hole, which nobody reads.
+func TestVerifyHole(t *testing.T) {
+	const hole = 1 << 30
+	w := newLogsWorld(t)
+	w.until(`^one\ntwo\n$`, "logs", "app.log")
+	f, err := os.OpenFile(w.source, os.O_WRONLY, 0)
+	must(t, err)
+	_, err = f.WriteAt([]byte("three\n"), hole)
+	must(t, err)
+	must(t, f.Close())
+	w.until(`(?m)^web1  app\.log  1073741830  1:1073741830  0    live`, "logs", "ls")
+	w.until(`(?m)^web1  app\.log  1\.0 GiB +1:1073741830  0 bytes +live`, "logs", "ls", "--human")
+	_, stdout, _ := w.dtc("logs", "app.log")
+	if want := "one\ntwo\n--- web1/app.log: 1.0 GiB of zeros that were never written ---\nthree\n"; stdout != want {
+		t.Errorf("%q, want %q", stdout, want)
+	}
+	status, stdout, stderr := w.dtc("logs", "verify")
+	if status != exitOK || stdout != "web1/app.log generation 1 bytes 0-1073741830: exact\n" {
+		t.Errorf("status %d, %s%s", status, stdout, stderr)
+	}
+	copied, err := os.OpenFile(filepath.Join(w.home, "logs", "10.0.0.7", "app.log"), os.O_WRONLY, 0)
+	must(t, err)
+	_, err = copied.WriteAt([]byte{1}, hole/2+12345)
+	must(t, err)
+	must(t, copied.Close())
+	status, stdout, _ = w.dtc("logs", "verify")
+	if want := fmt.Sprintf("web1/app.log generation 1 bytes 0-1073741830: not exact at byte %d\n", hole/2+12345); status != exitSome || stdout != want {
+		t.Errorf("status %d, %q, want %q", status, stdout, want)
+	}
+}
+
+// TestLogsListJSON has every field.
+func TestLogsListJSON(t *testing.T) {
+	w := newLogsWorld(t)
+	w.until(`(?s)^\[\n\{"host":"web1","folder":"10\.0\.0\.7","alias":"app\.log","size_bytes":8,"received_bytes":8,"durable_bytes":8,`+
+		`"generation":1,"position":8,"lag_bytes":0,"state":"live"[^}]*\}\n\]\n$`, "logs", "ls", "-o", "json")
+	w.until(`^one\n`, "logs", "web1/*.log")
 }

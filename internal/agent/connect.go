@@ -20,6 +20,10 @@ import (
 const (
 	firstRetry = 100 * time.Millisecond
 	lastRetry  = 5 * time.Second
+	// A monitor that nothing comes from is tried more often: a try costs a few
+	// packets, and nobody is there whom all hosts of a fleet could press.
+	silentRetry = 500 * time.Millisecond
+	silentAfter = 3 * time.Second
 )
 
 // eachConfig calls run with a context that ends when the value that pick takes
@@ -72,6 +76,9 @@ func (a *Agent) connect(ctx context.Context) error {
 			if time.Since(began) > lastRetry {
 				wait, told = firstRetry, ""
 			}
+			if kind := dtc.KindOf(err); kind == dtc.KindTimeout || kind == dtc.KindNoRoute {
+				wait = min(wait, silentRetry)
+			}
 			// The same failure again and again is one line.
 			if text := fmt.Sprint(err); text != told {
 				a.log.Warn("no connection to the monitor; files wait where they are", "monitor", to, "error", text)
@@ -86,7 +93,7 @@ func (a *Agent) connect(ctx context.Context) error {
 }
 
 func (a *Agent) session(ctx context.Context, to netip.AddrPort) error {
-	d := wire.Dialer{TLS: a.creds.ToMonitor()}
+	d := wire.Dialer{TLS: a.creds.ToMonitor(), Connect: silentAfter}
 	dialCtx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	conn, err := d.Dial(dialCtx, to, wire.ProtoLog)
 	cancel()

@@ -57,8 +57,19 @@ type Monitor struct {
 	// has an own one of the same name of.
 	Rules []dtc.ProcessRule
 
+	Retention []Retention // of all hosts, see RetentionOf
+
 	Receivers   []Receiver    // in the order of the file
 	Maintenance []Maintenance // in the order of the file
+}
+
+// Retention says how much is kept of the copies of followed files. At least one
+// of Size and Age is set.
+type Retention struct {
+	Size  int64         // bytes; 0: it does not matter
+	Age   time.Duration // 0: it does not matter
+	Alias string        // glob of the aliases that it is for; "": all
+	Line  int           // of the element
 }
 
 // Receiver is one notify: who is told of what, and how.
@@ -91,6 +102,7 @@ type Host struct {
 	Groups         []string          // none twice
 	PIDs           []int             // none twice
 	Rules          []dtc.ProcessRule // its own, then those of the file that it has no own of the same name of; not to be changed
+	Retention      []Retention       // its own, see RetentionOf
 	DetectInterval time.Duration     // its own, else the file's
 	Line           int               // of the element
 	PIDLine        int               // of its monitor_pid; 0: none

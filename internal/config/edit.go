@@ -140,9 +140,11 @@ func withoutLines(m Monitor) Monitor {
 		h.Groups = slices.Concat([]string{}, h.Groups)
 		h.PIDs = slices.Concat([]int{}, h.PIDs)
 		h.Rules = slices.Concat([]dtc.ProcessRule{}, h.Rules)
+		h.Retention = withoutRetentionLines(h.Retention)
 		hosts[i] = h
 	}
 	m.Hosts = hosts
+	m.Retention = withoutRetentionLines(m.Retention)
 	m.Receivers, m.Maintenance = slices.Clone(m.Receivers), slices.Clone(m.Maintenance)
 	for i := range m.Receivers {
 		m.Receivers[i].Line = 0
@@ -151,4 +153,12 @@ func withoutLines(m Monitor) Monitor {
 		m.Maintenance[i].Line = 0
 	}
 	return m
+}
+
+func withoutRetentionLines(list []Retention) []Retention {
+	out := slices.Concat([]Retention{}, list)
+	for i := range out {
+		out[i].Line = 0
+	}
+	return out
 }

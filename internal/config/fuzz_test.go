@@ -87,7 +87,9 @@ func FuzzMonitor(f *testing.F) {
 					}
 				}
 				checkRules(t, h.Rules)
+				checkRetention(t, h.Retention)
 			}
+			checkRetention(t, m.Retention)
 			checkReceivers(t, m.Receivers)
 			for _, w := range m.Maintenance {
 				if w.Start.IsZero() != w.End.IsZero() || w.From < 0 || w.From >= 24*time.Hour || w.To < 0 || w.To > 24*time.Hour ||
@@ -117,6 +119,16 @@ func checkRules(tb testing.TB, list []dtc.ProcessRule) {
 			tb.Errorf("accepted %+v: %v", r, err)
 		}
 		names[r.Name] = true
+	}
+}
+
+func checkRetention(tb testing.TB, list []Retention) {
+	tb.Helper()
+	for i, r := range list {
+		if r.Size < 0 || r.Age < 0 || r.Size == 0 && r.Age == 0 || r.Size > mostSize || checkAliasGlob(r.Alias) != nil || r.Line == 0 ||
+			i > 0 && list[i-1].Alias == "" {
+			tb.Errorf("accepted %+v", r)
+		}
 	}
 }
 

@@ -20,6 +20,8 @@ func (c *checker) monitor(root *node) Monitor {
 			m.Hosts = append(m.Hosts, c.host(n, &index, &own[len(own)-1]))
 		case processElement:
 			c.process(n, &all)
+		case retentionElement:
+			m.Retention = c.retention(n, m.Retention)
 		case notifyElement:
 			m.Receivers, notify = append(m.Receivers, c.receiver(n)), append(notify, n)
 		case "maintenance":
@@ -66,6 +68,8 @@ func (c *checker) host(parent *node, index *hostIndex, own *rules) Host {
 			}
 		case processElement:
 			c.process(n, own)
+		case retentionElement:
+			h.Retention = c.retention(n, h.Retention)
 		case "detect_interval_time":
 			h.DetectInterval = c.seconds(n, 0)
 		}

@@ -59,9 +59,11 @@ func monitorRules() *rule {
 			{name: "group", want: "the name of a group", empty: true, repeat: true},
 			{name: "monitor_pid", want: wantPIDs, empty: true},
 			{name: processElement, bare: true, repeat: true, attrs: processAttributes()},
+			{name: retentionElement, bare: true, repeat: true, attrs: retentionAttributes()},
 			{name: "detect_interval_time", want: wantSeconds, empty: true},
 		}},
 		{name: processElement, bare: true, repeat: true, attrs: processAttributes()},
+		{name: retentionElement, bare: true, repeat: true, attrs: retentionAttributes()},
 		{name: "notify", repeat: true, attrs: notifyAttributes(), in: notifyKinds()},
 		{name: "maintenance", bare: true, repeat: true, attrs: maintenanceAttributes()},
 	}}

@@ -83,6 +83,12 @@ const monitorStart = `<?xml version="1.0" encoding="UTF-8"?>
     <webhook url="http://10.0.0.9/dtc" secret="file=conf/hook.key"/>
   </notify>
 
+       How much is kept of the copies of followed files: all, or what a line says whose alias
+       matches; the first counts, and those in a remote_host come before these.
+
+  <retention size="2GB" alias="*debug*"/>
+  <retention size="10GB" age="30d"/>
+
        When nobody is told. Now and at once: dtc silence.
 
   <maintenance for="web" days="sat,sun" from="22:00" to="06:00"/>

@@ -3,18 +3,14 @@
 package e2e
 
 import (
-	"bufio"
-	"crypto/tls"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -135,163 +131,6 @@ func killAll(b *testing.B, l *lone, n int) []time.Duration {
 // pause waits for about 0.1 ms: finer than time.Sleep on an idle machine.
 func pause() {
 	_ = syscall.Nanosleep(&syscall.Timespec{Nsec: 50_000}, nil)
-}
-
-// BenchmarkLineToCopy measures from the write of a line to its presence in the
-// copy, at 50 lines a second.
-func BenchmarkLineToCopy(b *testing.B) {
-	file := filepath.Join(b.TempDir(), "app.log")
-	l := newLone(b, file)
-	w, err := os.Create(file)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer w.Close()
-	w.WriteString("first\n")
-	copied := filepath.Join(l.home, "logs", "127.0.0.1", "app.log")
-	eventually(b, func() string { return "a copy" }, func() bool { return readFile(copied) != "" })
-	c, err := os.Open(copied)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer c.Close()
-	var took []time.Duration
-	size := int64(len("first\n"))
-	line := strings.Repeat("x", 119) + "\n"
-	for b.Loop() {
-		for range 500 {
-			time.Sleep(20 * time.Millisecond)
-			began := time.Now()
-			w.WriteString(line)
-			size += int64(len(line))
-			for time.Since(began) < patience {
-				if info, err := c.Stat(); err != nil || info.Size() >= size {
-					break
-				}
-				pause()
-			}
-			took = append(took, time.Since(began))
-		}
-	}
-	report(b, took, "line-to-copy")
-	b.ReportMetric(float64(percentile(took, 0.99).Microseconds())/1000, "line-to-copy-p99-ms")
-}
-
-// BenchmarkFollowGiB pairs the copy of 1 GiB, from the agent's start to the
-// last byte, with a plain TLS copy of the same file: read, send, append.
-func BenchmarkFollowGiB(b *testing.B) {
-	const size = 1 << 30
-	dir := b.TempDir()
-	file := filepath.Join(dir, "big.log")
-	f, err := os.Create(file)
-	if err != nil {
-		b.Fatal(err)
-	}
-	out := bufio.NewWriterSize(f, 1<<20)
-	for i := range size / 128 {
-		fmt.Fprintf(out, "%0127d\n", i)
-	}
-	if err := out.Flush(); err != nil {
-		b.Fatal(err)
-	}
-	f.Close()
-	l := newLone(b)
-	l.agent.kill9()
-	writeFile(b, filepath.Join(l.agentHome, "conf", "agent.xml"), agentXML(l.agentAt, l.monitorAt, file))
-	var plain, dtc []time.Duration
-	var cpuPlain, cpuDTC time.Duration
-	var rss int64
-	for b.Loop() {
-		before := cpu(os.Getpid())
-		plain = append(plain, tlsCopy(b, file, filepath.Join(dir, "plain")))
-		cpuPlain += cpu(os.Getpid()) - before
-
-		before = cpu(l.serve.cmd.Process.Pid)
-		began := time.Now()
-		l.agent = namespace("").start(b, agentPath(), "run", "--home", l.agentHome)
-		copied := filepath.Join(l.home, "logs", "127.0.0.1", "big.log")
-		eventually(b, func() string { return "the copy of 1 GiB\n" + l.serve.log.String() + l.agent.log.String() }, func() bool {
-			info, err := os.Stat(copied)
-			return err == nil && info.Size() == size
-		})
-		dtc = append(dtc, time.Since(began))
-		cpuDTC += cpu(l.serve.cmd.Process.Pid) - before + cpu(l.agent.cmd.Process.Pid)
-		rss = max(rss, memory(b, l.agent.cmd.Process.Pid, "VmHWM"))
-		namespace("").must(b, "cmp", file, copied)
-		l.agent.kill9()
-		l.serve.stop(b)
-		for _, p := range []string{copied, filepath.Join(filepath.Dir(copied), ".big.log.dtc")} {
-			if err := os.Remove(p); err != nil {
-				b.Fatal(err)
-			}
-		}
-		l.serve = namespace("").start(b, dtcPath(), "serve", "--home", l.home)
-		time.Sleep(time.Second)
-	}
-	report(b, plain, "plain-TLS")
-	report(b, dtc, "dtc")
-	b.ReportMetric(float64(percentile(plain, 0.5))/float64(percentile(dtc, 0.5)), "rate-dtc/plain")
-	b.ReportMetric(float64(cpuDTC)/float64(cpuPlain), "cpu-dtc/plain")
-	b.ReportMetric(float64(rss)/1024, "agent-peak-MiB")
-}
-
-// tlsCopy copies a file over TLS 1.3 on the loopback and returns how long it
-// took.
-func tlsCopy(b *testing.B, from, to string) time.Duration {
-	b.Helper()
-	cert := leaf(b, nil, "monitor", time.Now().Add(time.Hour))
-	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer ln.Close()
-	began := time.Now()
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		conn, err := ln.Accept()
-		if err != nil {
-			return
-		}
-		defer conn.Close()
-		out, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-		if err != nil {
-			return
-		}
-		defer out.Close()
-		buf := make([]byte, 256<<10)
-		for {
-			n, err := io.ReadFull(conn, buf)
-			out.Write(buf[:n])
-			if err != nil {
-				return
-			}
-		}
-	})
-	raw, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		b.Fatal(err)
-	}
-	conn := tls.Client(raw, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13})
-	in, err := os.Open(from)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer in.Close()
-	buf := make([]byte, 256<<10)
-	for {
-		n, err := in.Read(buf)
-		if n == 0 || err != nil {
-			break
-		}
-		if _, err := conn.Write(buf[:n]); err != nil {
-			b.Fatal(err)
-		}
-	}
-	conn.Close()
-	wg.Wait()
-	took := time.Since(began)
-	os.Remove(to)
-	return took
 }
 
 // cpu returns the processor time that a process has taken.

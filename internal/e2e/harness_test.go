@@ -27,8 +27,14 @@ const patience = 60 * time.Second
 // bin is the folder with the two programs.
 var bin string
 
+// binEnv names a folder with programs to test instead of this tree's.
+const binEnv = "DTC_TEST_BIN"
+
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
+		if bin = os.Getenv(binEnv); bin != "" { // other programs than this tree's
+			return m.Run()
+		}
 		dir, err := os.MkdirTemp("", "dtc-e2e-bin-")
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -97,10 +103,10 @@ type network struct {
 
 // newNetwork makes n namespaces: 0 is the monitor's with the ip 10.77.N.1, the
 // others have 10.77.N.11 and on. They are gone after the test.
-func newNetwork(t *testing.T, n int) *network {
-	t.Helper()
+func newNetwork(tb testing.TB, n int) *network {
+	tb.Helper()
 	if os.Getuid() != 0 {
-		t.Fatal("network namespaces need root")
+		tb.Fatal("network namespaces need root")
 	}
 	net := &network{}
 	id := os.Getpid() % 10000
@@ -108,10 +114,10 @@ func newNetwork(t *testing.T, n int) *network {
 	root := namespace("")
 	for i := range n {
 		ns := namespace(fmt.Sprintf("dtc%d-%d", id, i))
-		root.run(t, "ip", "netns", "del", string(ns)) // of a run that was killed
-		root.must(t, "ip", "netns", "add", string(ns))
-		t.Cleanup(func() { root.run(t, "ip", "netns", "del", string(ns)) })
-		ns.must(t, "ip", "link", "set", "lo", "up")
+		root.run(tb, "ip", "netns", "del", string(ns)) // of a run that was killed
+		root.must(tb, "ip", "netns", "add", string(ns))
+		tb.Cleanup(func() { root.run(tb, "ip", "netns", "del", string(ns)) })
+		ns.must(tb, "ip", "link", "set", "lo", "up")
 		ip := fmt.Sprintf("10.77.%d.1", third)
 		if i > 0 {
 			ip = fmt.Sprintf("10.77.%d.%d", third, 10+i)
@@ -119,15 +125,15 @@ func newNetwork(t *testing.T, n int) *network {
 		net.nodes, net.ips = append(net.nodes, ns), append(net.ips, ip)
 	}
 	hub := net.nodes[0]
-	hub.must(t, "ip", "link", "add", "br0", "type", "bridge")
-	hub.must(t, "ip", "addr", "add", net.ips[0]+"/24", "dev", "br0")
-	hub.must(t, "ip", "link", "set", "br0", "up")
+	hub.must(tb, "ip", "link", "add", "br0", "type", "bridge")
+	hub.must(tb, "ip", "addr", "add", net.ips[0]+"/24", "dev", "br0")
+	hub.must(tb, "ip", "link", "set", "br0", "up")
 	for i, ns := range net.nodes[1:] {
 		port := fmt.Sprintf("port%d", i+1)
-		hub.must(t, "ip", "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", string(ns))
-		hub.must(t, "ip", "link", "set", port, "master", "br0", "up")
-		ns.must(t, "ip", "addr", "add", net.ips[i+1]+"/24", "dev", "eth0")
-		ns.must(t, "ip", "link", "set", "eth0", "up")
+		hub.must(tb, "ip", "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", string(ns))
+		hub.must(tb, "ip", "link", "set", port, "master", "br0", "up")
+		ns.must(tb, "ip", "addr", "add", net.ips[i+1]+"/24", "dev", "eth0")
+		ns.must(tb, "ip", "link", "set", "eth0", "up")
 	}
 	return net
 }

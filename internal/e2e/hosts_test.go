@@ -31,27 +31,27 @@ type fleet struct {
 
 // newFleet makes a fleet the way an operator does: init, invite and join by
 // network for all hosts but the last, issue for that.
-func newFleet(t *testing.T, hosts int) *fleet {
-	t.Helper()
-	f := &fleet{network: newNetwork(t, hosts+1), t: t, home: t.TempDir()}
+func newFleet(tb testing.TB, hosts int) *fleet {
+	tb.Helper()
+	f := &fleet{network: newNetwork(tb, hosts+1), t: tb, home: tb.TempDir()}
 	monitorAt := f.ips[0] + ":7700"
-	f.dtc(t, "init", "--listen", monitorAt)
-	f.startServe(t)
+	f.dtc(tb, "init", "--listen", monitorAt)
+	f.startServe(tb)
 	f.homes, f.agents = []string{f.home}, []*daemon{nil}
 	for i := 1; i <= hosts; i++ {
-		home := t.TempDir()
+		home := tb.TempDir()
 		f.homes = append(f.homes, home)
 		name, at := fmt.Sprintf("web%d", i), f.ips[i]+":7701"
 		if i < hosts {
-			out := f.dtc(t, "invite", "--name", name, "--ip", f.ips[i])
+			out := f.dtc(tb, "invite", "--name", name, "--ip", f.ips[i])
 			line := regexp.MustCompile(`(?m)^\s*dtc-agent (join .*)$`).FindStringSubmatch(out)
 			if line == nil {
-				t.Fatalf("dtc invite prints no line to paste:\n%s", out)
+				tb.Fatalf("dtc invite prints no line to paste:\n%s", out)
 			}
 			args := append(strings.Fields(line[1]), "--home", home)
-			f.nodes[i].must(t, agentPath(), args...)
+			f.nodes[i].must(tb, agentPath(), args...)
 		} else {
-			f.dtc(t, "issue", name, "--ip", f.ips[i], "--out", home, "--listen", at, "--monitor", monitorAt)
+			f.dtc(tb, "issue", name, "--ip", f.ips[i], "--out", home, "--listen", at, "--monitor", monitorAt)
 		}
 		f.agents = append(f.agents, nil)
 	}

@@ -47,13 +47,13 @@ func (w wine) exe(name string) string { return filepath.Join(w.dir, name) }
 func TestWindowsUnderWine(t *testing.T) {
 	w := newWine(t)
 	l := newLone(t)
-	home, file := t.TempDir(), filepath.Join(t.TempDir(), "app.log")
+	home, file, disturbed := t.TempDir(), filepath.Join(t.TempDir(), "app.log"), filepath.Join(t.TempDir(), "app.log")
 	port := freePort(t)
 	at := fmt.Sprintf("127.0.0.2:%d", port)
 	l.dtc(t, "issue", "win1", "--ip", "127.0.0.2", "--out", home, "--listen", at, "--monitor", l.monitorAt)
 	writeFile(t, filepath.Join(home, "conf", "agent.xml"), fmt.Sprintf(
-		"<agent><local_host>%s</local_host><monitor_host>%s</monitor_host><scan_file_time>1</scan_file_time><monitor_files><file_alias>%s,app.log</file_alias></monitor_files></agent>",
-		at, l.monitorAt, windowsPath(file)))
+		"<agent><local_host>%s</local_host><monitor_host>%s</monitor_host><scan_file_time>1</scan_file_time><monitor_files><file_alias>%s,app.log</file_alias><file_alias>%s,win.log</file_alias></monitor_files></agent>",
+		at, l.monitorAt, windowsPath(file), windowsPath(disturbed)))
 	agent := namespace("").start(t, w.run, w.exe("dtc-agent.exe"), "run", "--home", windowsPath(home))
 	eventually(t, agent.log.String, func() bool {
 		return namespace("").run(t, dtcPath(), "hosts", "--host", "win1", "--home", l.home).code == 0
@@ -72,6 +72,7 @@ func TestWindowsUnderWine(t *testing.T) {
 	t.Run("watch", func(t *testing.T) { w.watch(t, l, at) })
 	t.Run("watch a hundred", func(t *testing.T) { w.watchMany(t, l, at) })
 	t.Run("follow", func(t *testing.T) { w.follow(t, l, file) })
+	t.Run("disturbed", func(t *testing.T) { w.disturbed(t, l, disturbed) })
 	t.Run("dtc.exe asks a Linux agent", func(t *testing.T) {
 		r := namespace("").run(t, w.run, w.exe("dtc.exe"), "get", "memory", "--host", "here", "--home", windowsPath(l.home))
 		if r.code != 0 || !strings.Contains(r.stdout, "Mem:") {

@@ -23,8 +23,9 @@ type Chain struct {
 	existed   int64       // size of the file when the path was first looked at, -1 if there was none
 	floor     int64       // when the first file was made, ns since 1970; 0 if unknown
 	strangers map[Identity]stranger
-	count     int64 // of looks at the family
-	folder    Stamp // of the family's folder, when the strangers were noted
+	count     int64  // of looks at the family
+	files     uint64 // that it ever took
+	folder    Stamp  // of the family's folder, when the strangers were noted
 	at        time.Time
 }
 
@@ -55,6 +56,12 @@ func (c *Chain) Current() *Generation { return c.current }
 // looked at, and -1 if there was none.
 func (c *Chain) FirstSize() int64 { return c.existed }
 
+// Files returns how many files the chain ever took.
+func (c *Chain) Files() uint64 { return c.files }
+
+// Settled reports whether the last look missed nothing.
+func (c *Chain) Settled() bool { return c.looked && !c.unsettled }
+
 // Looked reports whether the path was looked at.
 func (c *Chain) Looked() bool { return c.looked }
 
@@ -62,7 +69,7 @@ func (c *Chain) Looked() bool { return c.looked }
 // it can be known without opening it, and nil if there is none.
 func (c *Chain) Held(id Identity) *Generation {
 	for _, g := range slices.Backward(c.Generations) {
-		if g.File != nil && g.File.id.Light() == id.Light() {
+		if g.File != nil && !g.File.displaced && g.File.id.Light() == id.Light() {
 			return g
 		}
 	}
@@ -91,12 +98,6 @@ func (c *Chain) Sync() (bool, error) {
 		}
 	}
 	return changed, nil
-}
-
-// still reports whether f is what the path leads to.
-func (c *Chain) still(f *File) bool {
-	same, err := f.At(c.path)
-	return err == nil && same
 }
 
 // begin takes the file that is at the path now. Its siblings were there before.
@@ -144,8 +145,7 @@ func (c *Chain) advance() (changed, settled bool, err error) {
 // takeFamily reads the family, and takes what is new in it, and f.
 func (c *Chain) takeFamily(f *File) (bool, error) {
 	family, err := c.host.Family(c.familyPath(f), func(id Identity, _ Stat) bool {
-		_, stranger := c.strangers[id]
-		return stranger || c.older(id) || c.Held(id) != nil || f != nil && f.id.Light() == id
+		return c.Stranger(id) || c.Held(id) != nil || f != nil && f.id.Light() == id
 	})
 	if err != nil {
 		c.unsettled = false
@@ -202,6 +202,9 @@ func (c *Chain) copied(m *Member) bool {
 		if !r.IsCopy(g, m.File, m.Stat.Size) {
 			return false
 		}
+		if g.File != nil && g.File.Remote() && m.File.Weak() {
+			return true // it is the same one, whose number changed with its name
+		}
 		_, err := r.Look(g)
 		return errors.Is(err, ErrCut)
 	})
@@ -251,12 +254,16 @@ func (c *Chain) noteStrangers() (bool, error) {
 		c.at = at
 		return true, nil
 	}
-	family, err := c.host.Family(path, func(Identity, Stat) bool { return true })
+	still := func() bool { return c.current == nil || c.still(c.current.File) }
+	// Nothing is opened here: what has come meanwhile must be, and soon.
+	family, err := c.host.family(snapshot{
+		dir: filepath.Dir(path), base: filepath.Base(path), known: func(Identity, Stat) bool { return true }, goOn: still,
+	})
+	if !still() {
+		return false, nil
+	}
 	if err != nil {
 		return true, ignoreGone(err)
-	}
-	if c.current != nil && !c.still(c.current.File) {
-		return false, nil
 	}
 	c.at = at
 	c.count++
@@ -277,6 +284,13 @@ func (c *Chain) noteStrangers() (bool, error) {
 // not be remembered.
 func (c *Chain) older(id Identity) bool { return id.Birth != 0 && id.Birth < c.floor }
 
+// unremembered reports whether a file of the family may be a stranger that there
+// was no room to remember: there are that many, and it was not made since the
+// last look.
+func (c *Chain) unremembered(id Identity) bool {
+	return len(c.strangers) >= maxStrangers && (id.Birth == 0 || id.Birth < c.at.Add(-grain).UnixNano())
+}
+
 func (c *Chain) note(m Member) {
 	id := m.ID.Light()
 	s, ok := c.strangers[id]
@@ -287,7 +301,8 @@ func (c *Chain) note(m Member) {
 }
 
 func (c *Chain) newGeneration(f *File) *Generation {
-	return &Generation{Origin: Origin{Identity: f.id, Path: c.path}, File: f, born: c.count}
+	c.files++
+	return &Generation{Origin: Origin{Identity: f.id, Incarnation: c.incarnation(f), Path: c.path}, File: f, Met: time.Now().UnixNano(), born: c.count}
 }
 
 // gone reports whether err says that there is nothing at a path.

@@ -15,6 +15,7 @@ func (c *Chain) Cut(r *Reader, g *Generation) {
 		return
 	}
 	next := c.newGeneration(f)
+	c.files-- // it is the same one
 	next.Origin = g.Origin
 	next.Origin.Incarnation++
 	i := slices.Index(c.Generations, g)
@@ -45,7 +46,21 @@ func (c *Chain) findCopy(r *Reader, g *Generation, path string) {
 		g.File, g.Copy, m.File = m.File, true, nil
 		g.Seen = max(g.Seen, m.Stat.Size)
 		c.note(*m)
+		c.moveBehind(g, family.Members[i+1:])
 		return
+	}
+}
+
+// moveBehind puts generations that stand before g, and whose files came after
+// the copy of it, behind it, as far as nothing was read of them.
+func (c *Chain) moveBehind(g *Generation, later []Member) {
+	behind := slices.Index(c.Generations, g)
+	for _, m := range later {
+		h := c.Held(m.ID)
+		if i := slices.Index(c.Generations, h); h != nil && i < behind && h.Position() == h.Start {
+			copy(c.Generations[i:], c.Generations[i+1:behind+1])
+			c.Generations[behind] = h
+		}
 	}
 }
 
@@ -59,6 +74,9 @@ func (r *Reader) IsCopy(g *Generation, f *File, size int64) bool {
 	mark := g.Mark
 	if mark.Length == 0 {
 		mark = g.probe
+		if tail, err := r.holds(f, g.tail); err != nil || !tail { // many files begin alike
+			return false
+		}
 	}
 	whole := mark.Length > 0 && mark.Offset-int64(mark.Length) <= g.Start
 	if size < mark.Offset || !whole && g.Head.Length < strongHead {
@@ -83,13 +101,27 @@ func (c *Chain) Insert(f *File, origin Origin, next *Generation) *Generation {
 	return g
 }
 
+// Seek puts a generation of which no file is known before the generation next,
+// at the end if next is nil.
+func (c *Chain) Seek(origin Origin, next *Generation) *Generation {
+	g := &Generation{Origin: origin, Ended: true, born: c.count}
+	c.insert(g, next)
+	return g
+}
+
+// Shelve closes the archive that g goes on in; it may be found again.
+func (c *Chain) Shelve(g *Generation) {
+	_ = g.File.Close()
+	g.File = nil
+}
+
 // Remove forgets g and closes its file.
 func (c *Chain) Remove(g *Generation) {
 	if i := slices.Index(c.Generations, g); i >= 0 {
 		c.Generations = slices.Delete(c.Generations, i, i+1)
 	}
 	if g.File != nil {
-		if st, err := g.File.Stat(); err == nil && st.Links > 0 { // it may be met again under some name
+		if st, err := g.File.Stat(); err == nil && st.Links > 0 && !g.File.Packed() { // it may be met again under some name
 			c.note(Member{ID: g.File.id, Stat: st})
 		}
 		_ = g.File.Close()
@@ -117,6 +149,24 @@ func (c *Chain) Family(wanted func(Identity, Stat) bool) (Family, error) {
 	return family, ignoreGone(err)
 }
 
+// FamilyAndArchives is Family with the compressed members, which are not opened.
+func (c *Chain) FamilyAndArchives(wanted func(Identity, Stat) bool) (Family, error) {
+	family, err := c.host.FamilyAndArchives(c.familyPath(nil), func(id Identity, st Stat) bool {
+		return c.Held(id) != nil || !wanted(id, st)
+	})
+	return family, ignoreGone(err)
+}
+
+// OpenMember opens a member of the family in dir; see [Host.OpenMember].
+func (c *Chain) OpenMember(dir string, m *Member) (*File, error) { return c.host.OpenMember(dir, m) }
+
+// FamilyPath returns the path that the family is that of, without symbolic
+// links as far as it is known.
+func (c *Chain) FamilyPath() string { return c.familyPath(nil) }
+
+// Nobody wants no member of a family to be opened.
+func Nobody(Identity, Stat) bool { return false }
+
 // Everyone wants every member of a family.
 func Everyone(Identity, Stat) bool { return true }
 
@@ -124,7 +174,7 @@ func Everyone(Identity, Stat) bool { return true }
 // of its own. Of one that is not known the next Sync will tell.
 func (c *Chain) Stranger(id Identity) bool {
 	_, ok := c.strangers[id.Light()]
-	return ok || c.older(id)
+	return ok || c.older(id) || c.unremembered(id)
 }
 
 // Sort brings the generations of which key gives a number into the order of

@@ -77,3 +77,53 @@ func TestCopyFoundAfterTruncation(t *testing.T) {
 		}
 	}
 }
+
+// TestCopiesKeepTheirOrder has a file copied and truncated several times before
+// anybody looks: what was in it first comes first.
+func TestCopiesKeepTheirOrder(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.log")
+	h := NewHost(0)
+	c := h.NewChain(path)
+	defer c.Close()
+	r := h.NewReader()
+	text := func(name string) []byte { return bytes.Repeat([]byte(name+" "), 500) }
+	put := func(path string, b []byte) {
+		if err := os.WriteFile(path, b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(path, text("one"))
+	if _, err := c.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	g := c.Current()
+	if _, err := r.Look(g); err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range []string{"one", "two", "three"} {
+		put(fmt.Sprintf("%s-2026010%d", path, i+1), text(name)) // as a rotation by copying leaves it
+	}
+	put(path, text("four"))
+	if err := os.Rename(path, path+"-20260104"); err != nil {
+		t.Fatal(err)
+	}
+	put(path, text("five"))
+	if _, err := c.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Look(g); !errors.Is(err, ErrCut) {
+		t.Fatal(err)
+	}
+	c.Cut(r, g)
+	var got []byte
+	for _, g := range c.Generations {
+		b, err := r.Read(g, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, b...)
+	}
+	if want := bytes.Join([][]byte{text("one"), text("two"), text("three"), text("four"), text("five")}, nil); !bytes.Equal(got, want) {
+		t.Errorf("got %.20q…, %d bytes instead of %d", got, len(got), len(want))
+	}
+}

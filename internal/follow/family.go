@@ -19,7 +19,8 @@ type Member struct {
 	ID   Identity
 	Stat Stat
 
-	// File is open if the member was not known; the caller of Family owns it.
+	// File is open if the member was not known and is no archive; the caller of
+	// Family owns it.
 	File *File
 }
 
@@ -52,7 +53,17 @@ const (
 // not report as known is opened at once, which pins its content. The error is
 // that of reading the folder.
 func (h *Host) Family(path string, known func(Identity, Stat) bool) (Family, error) {
-	s := snapshot{host: h, dir: filepath.Dir(path), base: filepath.Base(path), known: known, pins: map[Identity]*File{}}
+	return h.family(snapshot{dir: filepath.Dir(path), base: filepath.Base(path), known: known})
+}
+
+// FamilyAndArchives is Family with the compressed members. These are never
+// opened: [Host.OpenMember] does that.
+func (h *Host) FamilyAndArchives(path string, known func(Identity, Stat) bool) (Family, error) {
+	return h.family(snapshot{dir: filepath.Dir(path), base: filepath.Base(path), known: known, archives: true})
+}
+
+func (h *Host) family(s snapshot) (Family, error) {
+	s.host, s.pins = h, map[Identity]*File{}
 	defer s.close()
 	var before []Member
 	for try := range stableTries {
@@ -64,6 +75,9 @@ func (h *Host) Family(path string, known func(Identity, Stat) bool) (Family, err
 			return Family{Members: s.take(now), Stable: true}, nil
 		}
 		before = now
+		if s.goOn != nil && !s.goOn() {
+			break
+		}
 	}
 	return Family{Members: s.take(before)}, nil
 }
@@ -73,6 +87,8 @@ type snapshot struct {
 	host      *Host
 	dir, base string
 	known     func(Identity, Stat) bool
+	archives  bool               // compressed members are wanted too
+	goOn      func() bool        // whether to read once more; nil: as often as there are tries
 	pins      map[Identity]*File // by full identity, open
 	missed    bool               // the last pass met a file that it could not look at
 }
@@ -103,7 +119,7 @@ func (s *snapshot) pass() (members []Member, still bool, err error) {
 
 // look identifies one sibling, and opens it if it is not known.
 func (s *snapshot) look(r sibling) (Member, bool) {
-	if r.Compressed {
+	if r.Compressed && !s.archives {
 		return Member{}, false
 	}
 	path := filepath.Join(s.dir, r.name)
@@ -112,7 +128,7 @@ func (s *snapshot) look(r sibling) (Member, bool) {
 		return Member{}, s.skip(err)
 	}
 	m := Member{Rotation: r.Rotation, Name: r.name, ID: light, Stat: st}
-	if s.known(light, st) {
+	if r.Compressed || s.known(light, st) {
 		return m, true
 	}
 	for id := range s.pins {
@@ -175,6 +191,24 @@ func (s *snapshot) close() {
 	}
 }
 
+// OpenMember opens a member of the family in dir, under the name that it had
+// when the family was read. The error is [ErrMoved] if that is another file by
+// now.
+func (h *Host) OpenMember(dir string, m *Member) (*File, error) {
+	f, err := h.openSibling(filepath.Join(dir, m.Name))
+	if err != nil {
+		return nil, err
+	}
+	if f.id.Light() != m.ID.Light() {
+		_ = f.Close()
+		return nil, fmt.Errorf("open %s: %w", f.real, ErrMoved)
+	}
+	return f, nil
+}
+
+// ErrMoved is the error of opening a file that was renamed since it was seen.
+var ErrMoved = errors.New("it was renamed meanwhile")
+
 // openSibling opens a rotated file. A symbolic link is none.
 func (h *Host) openSibling(path string) (*File, error) {
 	if h.open.Add(1) > h.limit {
@@ -200,8 +234,11 @@ func sameMembers(a, b []Member) bool {
 // sortMembers puts the oldest first, the base last. The numbers or dates in the
 // names decide; between others the time of creation.
 func sortMembers(ms []Member) {
+	// When an archive was made says nothing of what is in it. When it was changed
+	// does: it has that time of the file that it was made of.
+	packed := slices.ContainsFunc(ms, func(m Member) bool { return m.Compressed })
 	byTime := func(a, b Member) int {
-		if a.ID.Birth == 0 || b.ID.Birth == 0 {
+		if packed || a.ID.Birth == 0 || b.ID.Birth == 0 {
 			return cmp.Compare(a.Stat.Modified, b.Stat.Modified)
 		}
 		return cmp.Or(cmp.Compare(a.ID.Birth, b.ID.Birth), cmp.Compare(a.Stat.Modified, b.Stat.Modified))
@@ -215,7 +252,17 @@ func sortMembers(ms []Member) {
 		sortSome(ms, numbered, func(a, b Member) int { return a.Index - b.Index })
 	}
 	sortSome(ms, func(m Member) bool { return m.Name != "" && m.Date != "" },
-		func(a, b Member) int { return cmp.Compare(a.Date, b.Date) })
+		func(a, b Member) int { return compareDates(a.Date, b.Date) })
+}
+
+// compareDates compares the digits of two dates. What follows a day may be a
+// count without leading zeros.
+func compareDates(a, b string) int {
+	const day = len("20061102")
+	if len(a) > day && len(b) > day && a[:day] == b[:day] {
+		return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
+	}
+	return cmp.Compare(a, b)
 }
 
 func compareBool(a, b bool) int {

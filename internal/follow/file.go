@@ -23,11 +23,14 @@ type File struct {
 	id     Identity
 	real   string   // path at the time of opening, without symbolic links; of a rotated file that which it was rotated from
 	via    []string // folders of the symbolic links that led to it
-	remote bool     // the file system does not tell of changes
+	volume volume   // where it lies
+
+	displaced bool // another file has its identity by now; guarded by who holds its chain
 
 	mu     sync.RWMutex // held for reading while handle is in use
 	handle handle
 	closed bool
+	packed *packed // what the file is an archive of, if that stands for its bytes; see Unpacker.Unpack
 }
 
 // Identity returns which file it is.
@@ -43,26 +46,52 @@ func (f *File) Via() []string { return f.via }
 
 // Remote reports whether the file lies on a file system whose changes the
 // system does not tell of, or is not known to.
-func (f *File) Remote() bool { return f.remote }
+func (f *File) Remote() bool { return f.volume.remote != "" }
 
-// ReadAt reads as io.ReaderAt does.
+// System names the file system of a remote file in a word or two, "" of
+// another.
+func (f *File) System() string { return f.volume.remote }
+
+// volume is what is known of a file system.
+type volume struct {
+	remote string // its name, if the system does not tell of all changes in it
+	sparse bool   // what it says of holes can be relied on
+	counts bool   // the numbers of its files count how often they were given away
+}
+
+// Weak reports whether another file may have f's identity once f is gone from
+// its file system.
+func (f *File) Weak() bool { return !f.id.Strong() && !f.volume.counts }
+
+// ReadAt reads as io.ReaderAt does. The error is [ErrPending] if the bytes are
+// in an archive and not decompressed yet.
 func (f *File) ReadAt(b []byte, off int64) (int, error) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	if f.closed {
+	switch {
+	case f.closed:
 		return 0, os.ErrClosed
+	case f.packed != nil:
+		return f.packed.readAt(b, off)
+	default:
+		n, err := readAt(f.handle, b, off)
+		return n, stale(err)
 	}
-	return readAt(f.handle, b, off)
 }
 
-// Stat returns the file's present state.
+// Stat returns the file's present state. The size is that of what is read from
+// it: of an archive that of its content.
 func (f *File) Stat() (Stat, error) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	if f.closed {
 		return Stat{}, os.ErrClosed
 	}
-	return statHandle(f.handle)
+	st, err := statHandle(f.handle)
+	if f.packed != nil {
+		st.Size = f.packed.found.Length
+	}
+	return st, stale(err)
 }
 
 // Close releases the descriptor. A second call does nothing.
@@ -73,6 +102,9 @@ func (f *File) Close() error {
 		return nil
 	}
 	f.closed = true
+	if f.packed != nil {
+		f.packed.stop()
+	}
 	f.host.open.Add(-1)
 	return closeHandle(f.handle)
 }
@@ -88,6 +120,19 @@ func (f *File) Unwritten() bool {
 	}
 	st, err := statHandle(f.handle)
 	return err == nil && st.Links == 0 && unwritten(f.handle)
+}
+
+// Writers says whether some process has the file open for writing, and whether
+// that is known. Where the file has a name, who opens it for writing at this
+// very moment may have to wait for as long as the question takes: it is for
+// files that nobody writes to once they are made.
+func (f *File) Writers() (some, known bool) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if f.closed {
+		return false, false
+	}
+	return writers(f.handle)
 }
 
 // Open opens the regular file at path for reading, wherever symbolic links
@@ -133,16 +178,19 @@ func (h *Host) openFile(path string) (*File, error) {
 		f.via = route.folders
 		return f, nil
 	}
+	if isLink(last) {
+		return nil, &Refusal{path, "a link in its path changes all the time, or does not say where it leads"}
+	}
 	return nil, last
 }
 
 func (h *Host) newFile(hd handle, path string) (*File, error) {
-	id, remote, err := identify(hd)
+	id, err := identify(hd)
 	if err != nil {
 		_ = closeHandle(hd)
 		return nil, fmt.Errorf("identify %s: %w", path, err)
 	}
-	return &File{host: h, id: id, real: path, remote: remote, handle: hd}, nil
+	return &File{host: h, id: id, real: path, volume: volumeOf(hd), handle: hd}, nil
 }
 
 // route is where the symbolic links of a path lead.

@@ -1,6 +1,7 @@
 package follow
 
 import (
+	"cmp"
 	"io/fs"
 
 	"golang.org/x/sys/unix"
@@ -11,20 +12,24 @@ func openNoLinks(path string) (handle, error) {
 	return unix.Open(path, openFlags|unix.O_NOFOLLOW_ANY, 0)
 }
 
-// identify returns the identity of an open file, and whether its file system is
-// a remote one.
-func identify(fd handle) (Identity, bool, error) {
+// identify returns the identity of an open file.
+func identify(fd handle) (Identity, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		return Identity{}, false, err
+		return Identity{}, err
 	}
 	id := identityOf(&st)
 	id.Version = uint64(st.Gen)
+	return id, nil
+}
+
+// volumeOf returns what is known of the file system of an open file.
+func volumeOf(fd handle) volume {
 	var sys unix.Statfs_t
-	if err := unix.Fstatfs(fd, &sys); err != nil {
-		return Identity{}, false, err
+	if err := unix.Fstatfs(fd, &sys); err == nil && sys.Flags&unix.MNT_LOCAL != 0 {
+		return volume{}
 	}
-	return id, sys.Flags&unix.MNT_LOCAL == 0, nil
+	return volume{remote: cmp.Or(unix.ByteSliceToString(sys.Fstypename[:]), "unknown file system")}
 }
 
 func identityOf(st *unix.Stat_t) Identity {

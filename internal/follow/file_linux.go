@@ -27,22 +27,17 @@ func openNoLinks(path string) (handle, error) {
 	}
 }
 
-// identify returns the identity of an open file, and whether its file system is
-// one whose changes inotify does not tell.
-func identify(fd handle) (Identity, bool, error) {
+// identify returns the identity of an open file.
+func identify(fd handle) (Identity, error) {
 	var st unix.Statx_t
 	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_INO|unix.STATX_BTIME, &st); err != nil {
-		return Identity{}, false, err
+		return Identity{}, err
 	}
 	id := lightIdentity(&st)
 	if v, err := unix.IoctlGetUint32(fd, fsIocGetVersion); err == nil {
 		id.Version = uint64(v)
 	}
-	var sys unix.Statfs_t
-	if err := unix.Fstatfs(fd, &sys); err != nil {
-		return Identity{}, false, err
-	}
-	return id, !localFS(int64(sys.Type)), nil //nolint:unconvert // narrower on other architectures
+	return id, nil
 }
 
 func lightIdentity(st *unix.Statx_t) Identity {
@@ -88,23 +83,6 @@ func unwritten(fd handle) bool {
 	}
 	_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_UNLCK) // closing gives it back too
 	return true
-}
-
-// localFS reports whether f_type of statfs(2) is a file system whose every
-// change passes through this kernel.
-func localFS(kind int64) bool {
-	switch uint32(kind) {
-	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.TMPFS_MAGIC, unix.RAMFS_MAGIC,
-		unix.OVERLAYFS_SUPER_MAGIC, unix.F2FS_SUPER_MAGIC, unix.REISERFS_SUPER_MAGIC, unix.NILFS_SUPER_MAGIC,
-		unix.MSDOS_SUPER_MAGIC, unix.EXFAT_SUPER_MAGIC, unix.ECRYPTFS_SUPER_MAGIC, unix.MINIX_SUPER_MAGIC,
-		unix.ISOFS_SUPER_MAGIC, unix.SQUASHFS_MAGIC, unix.UDF_SUPER_MAGIC, unix.EROFS_SUPER_MAGIC_V1,
-		0x2fc12fc1, // zfs
-		0xca451a4e, // bcachefs
-		0x3153464a, // jfs
-		0x7366746e: // ntfs3
-		return true
-	}
-	return false
 }
 
 func deviceOf(st *unix.Stat_t) uint64 { return st.Dev }

@@ -127,6 +127,10 @@ func (f *File) At(path string) (bool, error) {
 	}
 }
 
+// HoldsNames says that no other file can be given the name of one that is open,
+// whatever whoever opened it shares.
+const HoldsNames = false
+
 // descriptorLimit returns how many descriptors following may take.
 func descriptorLimit() int {
 	var lim unix.Rlimit
@@ -147,6 +151,9 @@ func StampOf(dir string) (Stamp, error) {
 	id := Identity{Device: deviceOf(&st), Node: [2]uint64{st.Ino}}
 	return Stamp{id: id, modified: s.Modified, changed: s.Changed}, nil
 }
+
+// isStale reports whether err says that the server has the file no more.
+func isStale(err error) bool { return errors.Is(err, unix.ESTALE) }
 
 // isNotDir: a folder of the path is a file, so nothing is at the path.
 func isNotDir(err error) bool { return errors.Is(err, unix.ENOTDIR) }

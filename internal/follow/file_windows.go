@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 	"unsafe"
 
@@ -51,8 +52,7 @@ func longPath(path string) string {
 	return `\\?\` + path
 }
 
-// openPlain opens the regular file at path. Links among the folders of the path
-// are followed: only whoever may write there can have made them.
+// openPlain opens the regular file at path, which no link may be a part of.
 func openPlain(path string) (handle, error) {
 	h, err := create(path, windows.GENERIC_READ, windows.FILE_FLAG_OPEN_REPARSE_POINT)
 	if err != nil {
@@ -71,7 +71,7 @@ func openPlain(path string) (handle, error) {
 	case err != nil:
 		_ = windows.CloseHandle(h)
 		return 0, &fs.PathError{Op: "open", Path: path, Err: err}
-	case info.FileAttributes&windows.FILE_ATTRIBUTE_REPARSE_POINT != 0:
+	case info.FileAttributes&windows.FILE_ATTRIBUTE_REPARSE_POINT != 0, diverted(h, path):
 		_ = windows.CloseHandle(h)
 		return 0, &fs.PathError{Op: "open", Path: path, Err: errLink}
 	case info.FileAttributes&windows.FILE_ATTRIBUTE_DIRECTORY != 0:
@@ -186,10 +186,10 @@ func unixNano(t int64) int64 {
 // counts the reuses of its record itself, while a new file gets the time of the
 // one that had its name within the last 15 s (tunneling), and other systems
 // behind this interface move it with each write.
-func identify(h handle) (Identity, bool, error) {
+func identify(h handle) (Identity, error) {
 	var info windows.ByHandleFileInformation
 	if err := windows.GetFileInformationByHandle(h, &info); err != nil {
-		return Identity{}, false, os.NewSyscallError("GetFileInformationByHandle", err)
+		return Identity{}, os.NewSyscallError("GetFileInformationByHandle", err)
 	}
 	id := Identity{
 		Device: uint64(info.VolumeSerialNumber),
@@ -200,7 +200,7 @@ func identify(h handle) (Identity, bool, error) {
 		id.Device = full.Volume
 		id.Node = [2]uint64{binary.LittleEndian.Uint64(full.ID[:8]), binary.LittleEndian.Uint64(full.ID[8:])}
 	}
-	return id, false, nil
+	return id, nil
 }
 
 func glance(path string) (Identity, Stat, error) {
@@ -209,7 +209,7 @@ func glance(path string) (Identity, Stat, error) {
 		return Identity{}, Stat{}, err
 	}
 	defer func() { _ = windows.CloseHandle(h) }()
-	id, _, err := identify(h)
+	id, err := identify(h)
 	if err != nil {
 		return Identity{}, Stat{}, err
 	}
@@ -224,7 +224,7 @@ func (f *File) At(path string) (bool, error) {
 		return false, err
 	}
 	defer func() { _ = windows.CloseHandle(h) }()
-	id, _, err := identify(h)
+	id, err := identify(h)
 	return id == f.id, err
 }
 
@@ -232,6 +232,11 @@ func (f *File) At(path string) (bool, error) {
 func unwritten(handle) bool { return false }
 
 func closeHandle(h handle) error { return windows.CloseHandle(h) }
+
+// HoldsNames says that no other file can be given the name of one that is open,
+// whatever whoever opened it shares: true but for POSIX semantics, which a
+// writer must ask for, and which not every file system has.
+const HoldsNames = true
 
 // descriptorLimit: handles are only bounded by memory.
 func descriptorLimit() int { return 1 << 16 }
@@ -245,6 +250,30 @@ func StampOf(dir string) (Stamp, error) {
 	}
 	return Stamp{modified: info.ModTime().UnixNano(), changed: time.Now().UnixNano()}, nil
 }
+
+// volumeOf returns what is known of the file system of an open file: whether it
+// is another machine's.
+func volumeOf(h handle) volume {
+	path := make([]uint16, 4)
+	for {
+		n, err := windows.GetFinalPathNameByHandle(h, &path[0], uint32(len(path)), 0)
+		if err != nil {
+			return volume{counts: true}
+		}
+		if int(n) <= len(path) {
+			path = path[:n]
+			break
+		}
+		path = make([]uint16, n)
+	}
+	if strings.HasPrefix(windows.UTF16ToString(path), `\\?\UNC\`) {
+		return volume{remote: "network"}
+	}
+	return volume{counts: true}
+}
+
+// isStale: Windows has no such error.
+func isStale(error) bool { return false }
 
 // isNotDir: a folder of the path is missing, or the file is about to go.
 func isNotDir(err error) bool {

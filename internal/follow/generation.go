@@ -1,8 +1,10 @@
 package follow
 
 import (
+	"bytes"
 	"errors"
 	"io"
+	"time"
 
 	"dtc"
 )
@@ -22,6 +24,8 @@ type Generation struct {
 	File *File
 	Copy bool
 
+	Met int64 // when this process saw it first, ns since 1970; 0 if it never did
+
 	Start int64 // where reading began: 0, or more if only the end was wanted
 	Mark  Mark  // the position after the last byte read, with its proof
 	Head  Mark  // proof of the first bytes after Start, at most HeadSize of them
@@ -35,9 +39,15 @@ type Generation struct {
 	// byte is ever added.
 	Ended bool
 
+	// Losses are bytes that were seen to be there, and destroyed before they
+	// were read. Others may have come in their place: the generation goes on.
+	Losses []Loss
+
 	doubtful bool // the position is without proof
 
 	probe  Mark  // proof of the first bytes seen, as long as nothing was read
+	tail   Mark  // proof of the last bytes seen, if they will not be read soon
+	far    *far  // what is known of a remote file; nil: nothing yet
 	last   Stat  // when last proven
 	proven bool  // last was seen twice, so the clock's grain hides nothing
 	born   int64 // the chain's count of sightings when it began
@@ -61,12 +71,28 @@ func (r *Reader) Read(g *Generation, limit int) ([]byte, error) {
 	if g.File == nil || g.doubtful {
 		return nil, ErrCut
 	}
+	b, err := r.readOn(g, limit)
+	if errors.Is(err, ErrCut) && g.File.Remote() {
+		g.File.refresh() // what is not up to date looks like a truncation
+		b, err = r.readOn(g, limit)
+	}
+	return b, err
+}
+
+func (r *Reader) readOn(g *Generation, limit int) ([]byte, error) {
 	if ok, err := r.probeHolds(g); err != nil || !ok {
 		return nil, cut(err)
 	}
 	k := g.Mark.Length
 	from := g.Mark.Offset - int64(k)
-	n, err := g.File.ReadAt(r.buf[:k+min(limit, dtc.MaxChunk)], from)
+	want := k + min(limit, dtc.MaxChunk)
+	if g.File.Remote() {
+		var err error
+		if want, err = g.within(from, want); err != nil {
+			return nil, err
+		}
+	}
+	n, err := g.File.ReadAt(r.buf[:want], from)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
@@ -83,8 +109,28 @@ func (r *Reader) Read(g *Generation, limit int) ([]byte, error) {
 	if ok, err := r.same(g.File, from, again); err != nil || !ok {
 		return nil, cut(err)
 	}
+	switch {
+	case g.File.Remote():
+		m, err := r.settled(g, r.buf[k:n], time.Now())
+		if err != nil {
+			return nil, err
+		}
+		n = k + m
+	case r.Holes:
+		if n = k + g.holeIn(r.buf[k:n]); n == k {
+			return nil, ErrHole
+		}
+	}
 	r.advance(g, r.buf[:n])
 	return r.buf[k:n], nil
+}
+
+// within returns how many of n bytes from a position on a remote file has: it
+// may seem to have bytes behind its end.
+func (g *Generation) within(from int64, n int) (int, error) {
+	st, err := g.File.Stat()
+	g.afar().ages.note(time.Now(), st.Size)
+	return int(min(int64(n), max(st.Size-from, 0))), err
 }
 
 func cut(err error) error {
@@ -104,13 +150,23 @@ func (r *Reader) probeHolds(g *Generation) (bool, error) {
 
 // advance moves g behind b, which begins with the bytes of g's mark.
 func (r *Reader) advance(g *Generation, b []byte) {
-	from := g.Mark.Offset - int64(g.Mark.Length)
-	end := from + int64(len(b))
-	if lo := g.Start - from; g.Head.Length < dtc.HeadSize && lo >= 0 && lo < int64(len(b)) {
+	r.checkTail(g, b)
+	r.extendHead(g, b)
+	r.moveTo(g, g.Mark.Offset-int64(g.Mark.Length)+int64(len(b)), b[max(0, len(b)-dtc.MarkerSize):])
+}
+
+// extendHead lets g's head cover b, which begins with the bytes of g's mark.
+func (r *Reader) extendHead(g *Generation, b []byte) {
+	lo := g.Start - (g.Mark.Offset - int64(g.Mark.Length))
+	if g.Head.Length < dtc.HeadSize && lo >= 0 && lo < int64(len(b)) {
 		head := b[lo:min(lo+dtc.HeadSize, int64(len(b)))]
 		g.Head = r.markOf(g.Start+int64(len(head)), head)
 	}
-	g.Mark = r.markOf(end, b[max(0, len(b)-dtc.MarkerSize):])
+}
+
+// moveTo sets g's position; last are the bytes before it.
+func (r *Reader) moveTo(g *Generation, end int64, last []byte) {
+	g.Mark = r.markOf(end, last)
 	g.Seen = max(g.Seen, end)
 	g.Low = end
 	g.proven = false
@@ -123,6 +179,17 @@ func (r *Reader) Look(g *Generation) (Stat, error) {
 	if g.File == nil {
 		return Stat{}, ErrCut
 	}
+	low := g.Low
+	st, err := r.look(g)
+	if errors.Is(err, ErrCut) && !g.doubtful && g.File.Remote() {
+		g.Low = low
+		g.File.refresh() // what is not up to date looks like a truncation
+		return r.look(g)
+	}
+	return st, err
+}
+
+func (r *Reader) look(g *Generation) (Stat, error) {
 	st, err := g.File.Stat()
 	if err != nil {
 		return st, err
@@ -148,9 +215,12 @@ func (r *Reader) Look(g *Generation) (Stat, error) {
 	if err := r.extendProbe(g, st.Size); err != nil {
 		return st, err
 	}
+	if err := r.noteLoss(g, st.Size); err != nil {
+		return st, err
+	}
 	g.proven, g.last = st == g.last, st
 	g.Seen = st.Size
-	return st, nil
+	return st, r.proveTail(g)
 }
 
 // extendProbe lets the probe of a generation of which nothing was read cover
@@ -160,7 +230,7 @@ func (r *Reader) extendProbe(g *Generation, size int64) error {
 		return nil
 	}
 	b, err := r.read(g.File, 0, int(min(size, dtc.HeadSize)))
-	if err == nil {
+	if b = bytes.TrimRight(b, "\x00"); err == nil && len(b) > g.probe.Length { // NULs may be bytes still to come
 		g.probe = r.markOf(int64(len(b)), b)
 	}
 	return err

@@ -19,8 +19,11 @@ type Mark struct {
 // Reader reads generations. It holds the one buffer for all of them; it serves
 // one goroutine at a time.
 type Reader struct {
+	// Holes says that Read stops with ErrHole where a hole begins.
+	Holes bool
+
 	seed  maphash.Seed
-	buf   []byte // a mark's bytes and a chunk
+	buf   []byte // a mark's bytes and a chunk; nil: it reads no chunks
 	check []byte // the mark's bytes again
 }
 

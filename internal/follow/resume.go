@@ -24,6 +24,9 @@ func (r *Reader) Resume(g *Generation, s dtc.GenerationState) error {
 		g.Low = st.Size
 		return ErrCut
 	}
+	if s.Sealed && s.MarkerLen == 0 && s.Position > s.Start {
+		return ErrCut // its end was lost, not copied: whatever stands there now is something else
+	}
 	head, ok, err := r.proves(g.File, s.Start+int64(s.HeadLen), s.HeadLen, s.Head)
 	if err != nil || !ok {
 		return cut(err)
@@ -33,7 +36,11 @@ func (r *Reader) Resume(g *Generation, s dtc.GenerationState) error {
 		return cut(err)
 	}
 	g.Start, g.Head, g.Mark, g.probe = s.Start, head, mark, Mark{}
-	g.Low, g.Seen, g.proven, g.doubtful = s.Position, st.Size, false, false
+	g.Low, g.proven, g.doubtful = s.Position, false, false
+	if st.Size < g.Seen {
+		g.Shorten(st.Size)
+	}
+	g.Seen = st.Size
 	if int64(s.MarkerLen) < min(dtc.MarkerSize, s.Position-s.Start) {
 		return r.ResumeAt(g, s.Position)
 	}
@@ -77,6 +84,9 @@ func (g *Generation) Restart(incarnation uint64) {
 // Hash returns the SHA-256 of the bytes [from, to) of f, and up to where there
 // were any. It asks goOn now and then whether to go on.
 func Hash(f *File, from, to int64, goOn func() error) (sum []byte, end int64, err error) {
+	if f.Packed() {
+		return hashArchive(f, from, to, goOn)
+	}
 	h := sha256.New()
 	buf := make([]byte, 64<<10)
 	for end = from; end < to; {
@@ -94,4 +104,23 @@ func Hash(f *File, from, to int64, goOn func() error) (sum []byte, end int64, er
 		end += int64(n)
 	}
 	return h.Sum(nil), end, nil
+}
+
+// hashArchive is Hash for a file whose bytes come out of an archive, which is
+// decompressed once more for it.
+func hashArchive(f *File, from, to int64, goOn func() error) (sum []byte, end int64, err error) {
+	in, err := unpack(goOn, f, maxWindow)
+	if err != nil {
+		return nil, from, err
+	}
+	defer in.close()
+	if _, err := io.CopyN(io.Discard, in, from); err != nil && !errors.Is(err, io.EOF) {
+		return nil, from, err
+	}
+	h := sha256.New()
+	n, err := io.CopyN(h, in, to-from)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, from, err
+	}
+	return h.Sum(nil), from + n, nil
 }

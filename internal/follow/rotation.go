@@ -87,7 +87,7 @@ func parseToken(s string) (index int, date string, ok bool) {
 }
 
 func trimCompression(name string) (string, bool) {
-	for _, ext := range []string{".gz", ".bz2", ".xz", ".zst", ".lz4", ".lzma", ".lzo", ".zip", ".7z", ".Z", ".br"} {
+	for _, ext := range []string{".gz", ".bz2", ".xz", ".zst", ".zstd", ".lz4", ".lz", ".lzma", ".lzo", ".zip", ".7z", ".Z", ".br"} {
 		if stem, ok := strings.CutSuffix(name, ext); ok && stem != "" {
 			return stem, true
 		}

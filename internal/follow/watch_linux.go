@@ -42,8 +42,11 @@ type target struct {
 // NewWatcher returns a Watcher that watches nothing.
 func NewWatcher() (*Watcher, error) {
 	fd, err := unix.InotifyInit1(unix.IN_NONBLOCK | unix.IN_CLOEXEC)
+	if errors.Is(err, unix.EMFILE) {
+		return nil, &LimitError{"fs.inotify.max_user_instances", "make an inotify instance"}
+	}
 	if err != nil {
-		return nil, fmt.Errorf("make an inotify instance (see fs.inotify.max_user_instances): %w", err)
+		return nil, fmt.Errorf("make an inotify instance: %w", err)
 	}
 	return &Watcher{
 		file: os.NewFile(uintptr(fd), "inotify"), fd: fd, buf: make([]byte, eventBytes),
@@ -107,7 +110,7 @@ func (w *Watcher) WatchFile(f *File, token uint64) error {
 
 func watchError(path string, err error) error {
 	if errors.Is(err, unix.ENOSPC) {
-		return fmt.Errorf("watch %s: the limit of watches is reached (fs.inotify.max_user_watches)", path)
+		return &LimitError{"fs.inotify.max_user_watches", "watch " + path}
 	}
 	return fmt.Errorf("watch %s: %w", path, err)
 }
@@ -208,7 +211,7 @@ func (w *Watcher) translate(events []Event, wd int32, mask uint32, name []byte) 
 		kind = Wrote
 	}
 	for _, path := range t.folders {
-		events = appendEvent(events, Event{Kind: kind, Folder: path}, name)
+		events = appendEvent(events, Event{Kind: kind, How: howOf(mask), Folder: path}, name)
 	}
 	for _, token := range t.tokens {
 		events = append(events, Event{Kind: Wrote, Token: token})
@@ -219,10 +222,25 @@ func (w *Watcher) translate(events []Event, wd int32, mask uint32, name []byte) 
 	return events
 }
 
+// howOf returns how a name came or went.
+func howOf(mask uint32) How {
+	switch {
+	case mask&unix.IN_ISDIR != 0:
+		return Other
+	case mask&unix.IN_CREATE != 0:
+		return Made
+	case mask&(unix.IN_DELETE|unix.IN_MOVED_FROM) != 0:
+		return Left
+	case mask&unix.IN_MOVED_TO != 0:
+		return Replaced
+	}
+	return Other
+}
+
 // appendEvent appends e, unless the same is the last one already.
 func appendEvent(events []Event, e Event, name []byte) []Event {
 	if n := len(events); n > 0 {
-		if l := events[n-1]; l.Kind == e.Kind && l.Folder == e.Folder && l.Name == string(name) {
+		if l := events[n-1]; l.Kind == e.Kind && l.How == e.How && l.Folder == e.Folder && l.Name == string(name) {
 			return events
 		}
 	}

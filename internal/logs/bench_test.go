@@ -90,7 +90,8 @@ func BenchmarkSync(b *testing.B) {
 		for _, st := range all {
 			st.mu.Lock()
 			check(b, st.update(func(c *replica) error {
-				return c.append(c.find(1), []byte("a line of some length\n"))
+				line := []byte("a line of some length\n")
+				return c.append(c.find(1), line, crc32.Checksum(line, castagnoli()))
 			}))
 			st.mu.Unlock()
 		}

@@ -14,7 +14,8 @@ const (
 
 // VerifyRequest asks for a verification.
 type VerifyRequest struct {
-	Targets []Target `json:"targets"` // none: all
+	Targets  []Target `json:"targets"`            // none: all
+	Progress bool     `json:"progress,omitempty"` // answer how far it has come too, as findings with VerdictChecking
 }
 
 // Answer answers a request of the control socket.
@@ -32,7 +33,7 @@ func (s *Store) Answer(ctx context.Context, verb string, request json.RawMessage
 		if err := json.Unmarshal(request, &req); err != nil {
 			return fmt.Errorf("verify logs: %w", err)
 		}
-		return s.Verify(ctx, req.Targets, func(f Finding) error { return emit(f) })
+		return s.verifyAll(ctx, &req, func(f Finding) error { return emit(f) })
 	default:
 		return fmt.Errorf("the service does not know the command %q", verb)
 	}

@@ -24,8 +24,12 @@ const (
 	kindMarks      kind = 10
 	kindSummary    kind = 11
 	kindUnverified kind = 12
-	kindHole       kind = 13 // reserved: a hole of the source that is not stored
-	kindSegment    kind = 14 // reserved: a copy in several files
+	kindHole       kind = 13
+	kindSegment    kind = 14
+	kindDrop       kind = 15
+	kindSegments   kind = 16
+	kindChanged    kind = 17
+	kindLost       kind = 18
 )
 
 // formatVersion is that of the side record.
@@ -70,8 +74,18 @@ func decodeEntry(body []byte) (entry, error) {
 		e = readSummary(d)
 	case kindUnverified:
 		e = &unverifiedEntry{span{d.position(), d.position()}}
-	case kindHole, kindSegment:
-		return nil, errNewer
+	case kindSegment:
+		e = readSegment(d)
+	case kindDrop:
+		e = &dropEntry{d.position(), d.position()}
+	case kindSegments:
+		e = readSegments(d)
+	case kindChanged:
+		e = readChanged(d)
+	case kindHole:
+		e = &holeEntry{d.position(), d.position()}
+	case kindLost:
+		e = readLost(d)
 	default:
 		return nil, errNewer
 	}
@@ -253,9 +267,7 @@ func (*bootEntry) kind() kind { return kindBoot }
 
 func (e *bootEntry) put(b []byte) []byte {
 	b = putBytes(b, e.boot)
-	b = putUint(b, e.file.device)
-	b = putUint(b, e.file.inode)
-	b = putInt(b, e.file.born)
+	b = e.file.put(b)
 	if e.kept {
 		return append(b, 1)
 	}
@@ -263,7 +275,7 @@ func (e *bootEntry) put(b []byte) []byte {
 }
 
 func readBoot(d *decoder) *bootEntry {
-	e := &bootEntry{boot: d.text(128), file: fileKey{d.uint(), d.uint(), d.int()}}
+	e := &bootEntry{boot: d.text(128), file: readKey(d)}
 	var kept [1]byte
 	d.fixed(kept[:])
 	e.kept = kept[0] != 0

@@ -337,6 +337,12 @@ func (a *agent) append(stream uint32, generation uint64, offset int, data string
 	a.send(f)
 }
 
+func (a *agent) hole(stream uint32, generation uint64, offset, n int) {
+	f := a.frame(dtc.FrameHole, stream, generation)
+	f.Offset, f.End, f.Sum = int64(offset), int64(offset)+int64(n), dtc.ZeroSum(0, int64(n))
+	a.send(f)
+}
+
 // ping waits until everything that was sent before has been handled.
 func (a *agent) ping() {
 	a.t.Helper()

@@ -43,9 +43,25 @@ func keyOf(f *os.File) (fileKey, fileStat, error) {
 // errNotPlain refuses what stands where a copy or a side record belongs.
 var errNotPlain = errors.New("not a regular file: something else was put in its place")
 
+// openTries is how often a file is looked for again that was replaced while it
+// was looked at, as a copy is when a part of it is closed.
+const openTries = 5
+
 // openPlain opens a file under root for reading and writing without following
 // a symbolic link at its end.
-func openPlain(root *os.Root, name string, flag int) (*os.File, error) {
+func openPlain(root *os.Root, name string, flag int) (f *os.File, err error) {
+	for range openTries {
+		if f, err = tryPlain(root, name, flag); !errors.Is(err, errReplaced) {
+			break
+		}
+	}
+	return f, err
+}
+
+// errReplaced says that another file took a name at this moment.
+var errReplaced = errors.New("another file was put in its place at this moment")
+
+func tryPlain(root *os.Root, name string, flag int) (*os.File, error) {
 	before, err := root.Lstat(name)
 	if err != nil {
 		return nil, err
@@ -59,7 +75,7 @@ func openPlain(root *os.Root, name string, flag int) (*os.File, error) {
 	}
 	after, err := f.Stat()
 	if err == nil && !os.SameFile(before, after) {
-		err = &fs.PathError{Op: "open", Path: name, Err: errNotPlain}
+		err = &fs.PathError{Op: "open", Path: name, Err: errReplaced}
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())

@@ -46,9 +46,11 @@ func (c *replica) anew(entries ...entry) error {
 }
 
 // guardEvery is how often the side records of copies that get no bytes are
-// looked after, and guardAll each how manieth time those that are not loaded.
+// looked after, guardTurn how many of them at a time, and guardAll each how
+// manieth time those that are not loaded.
 const (
 	guardEvery = time.Second
+	guardTurn  = 256
 	guardAll   = 30
 )
 
@@ -56,7 +58,7 @@ const (
 func (s *Store) runGuard(ctx context.Context) {
 	tick := time.NewTicker(guardEvery)
 	defer tick.Stop()
-	for round := 1; ; round++ {
+	for round, turn := 1, 0; ; round++ {
 		select {
 		case <-ctx.Done():
 			return
@@ -69,7 +71,11 @@ func (s *Store) runGuard(ctx context.Context) {
 		s.mu.Lock()
 		all := s.all()
 		s.mu.Unlock()
-		guardThem(all)
+		if turn >= len(all) {
+			turn = 0
+		}
+		guardThem(all[turn:min(turn+guardTurn, len(all))])
+		turn += guardTurn
 	}
 }
 
@@ -83,7 +89,12 @@ func guardThem(all []*stream) {
 	}
 }
 
-// guard writes the side record of a stream anew if somebody removed it.
+// guardData is how long nothing looks after the data file of a copy that gets no
+// bytes.
+const guardData = 10 * time.Second
+
+// guard writes the side record of a stream anew if somebody removed or moved it,
+// and has what somebody did to the copy told.
 func (st *stream) guard() {
 	if st.removed() {
 		_ = st.update(func(*replica) error { return nil }) // on an error it waits, as below
@@ -91,10 +102,29 @@ func (st *stream) guard() {
 	if st.c == nil || st.pause != "" {
 		return
 	}
-	if now, err := statOf(st.c.side); err == nil && now.links > 0 {
+	if !st.c.leads(st.c.side, st.sidePath()) {
+		_ = st.update((*replica).checkSide) // the stream waits then, and its agent is told
+	}
+	c := st.c
+	if c == nil || c.data == nil || c.now().Sub(c.looked) < guardData {
 		return
 	}
-	_ = st.update((*replica).checkSide) // the stream waits then, and its agent is told
+	now, err := statOf(c.data)
+	if err != nil || now.size != c.size || !c.leads(c.data, c.dataPath()) {
+		_ = st.update((*replica).ready)
+		return
+	}
+	c.looked = c.now()
+}
+
+// leads tells whether a name leads to an open file.
+func (c *replica) leads(f *os.File, name string) bool {
+	open, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := c.root.Lstat(name)
+	return err == nil && os.SameFile(open, there)
 }
 
 // takeOver gives an agent the stream of one whose certificate counts no more,
@@ -102,9 +132,10 @@ func (st *stream) guard() {
 func (s *Store) takeOver(st *stream, peer dtc.Peer) (*stream, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	st.mend(peer.ID)
 	switch old := st.peer; {
 	case old == "":
-		return nil, fmt.Errorf("the side record of %s cannot be used: put it right, or move the copy and it away", st.dataPath())
+		return nil, fmt.Errorf("the side record of %s cannot be used, put it right, or move the copy and it away: %w", st.dataPath(), st.damage)
 	case old == peer.ID:
 		return st, nil // another connection was quicker
 	case s.opts.Valid(old):

@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -57,9 +58,6 @@ func TestSideRecordRemoved(t *testing.T) {
 	for name, do := range remove {
 		for _, busy := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s/busy=%v", name, busy), func(t *testing.T) {
-				if name == "moved" && !busy {
-					t.SkipNow() // nobody looks at the name of a copy that gets nothing
-				}
 				r := newRig(t)
 				a := r.connect(peerA)
 				a.attach(1, "app.log")
@@ -92,6 +90,49 @@ func TestSideRecordRemoved(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// TestIdleCopyTouched has somebody change the copy of a stream that gets no
+// bytes: that is told all the same.
+func TestIdleCopyTouched(t *testing.T) {
+	for name, c := range map[string]struct {
+		do   func(path string) error
+		said string
+	}{
+		"removed":  {os.Remove, "removed the copy"},
+		"moved":    {func(p string) error { return os.Rename(p, p+".away") }, "moved the copy away"},
+		"cut":      {func(p string) error { return os.Truncate(p, 3) }, "cut the copy from 8 bytes to 3"},
+		"replaced": {func(p string) error { return errors.Join(os.Remove(p), os.WriteFile(p, []byte("other"), 0o640)) }, "another file"},
+		"grown": {func(p string) error {
+			f, err := os.OpenFile(p, os.O_APPEND|os.O_WRONLY, 0)
+			if err == nil {
+				_, err = f.WriteString("more")
+				err = errors.Join(err, f.Close())
+			}
+			return err
+		}, "added 4 bytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var later atomic.Int64 // the clock goes on
+			r := newRig(t, func(o *Options) { o.Now = func() time.Time { return time.Now().Add(time.Duration(later.Load())) } })
+			a := r.connect(peerA)
+			a.attach(1, "app.log")
+			a.open(1, 1, "one")
+			a.append(1, 1, 0, "one\ntwo\n")
+			a.durable(1, 1, 8)
+			check(t, c.do(r.path("app.log")))
+			later.Store(int64(guardData))
+			eventually(t, "an event", func() bool { return strings.Contains(strings.Join(r.reasons(), "\n"), c.said) })
+			if n := len(r.reasons()); n != 1 {
+				t.Errorf("%d events: %q", n, r.reasons())
+			}
+			a.append(1, 1, 8, "three\n")
+			a.durable(1, 1, 14)
+			if got := r.content("app.log"); !strings.HasSuffix(got, "three\n") {
+				t.Errorf("copy %q", got)
+			}
+		})
 	}
 }
 

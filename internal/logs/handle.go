@@ -73,11 +73,16 @@ func (att *attachment) open(f *dtc.Frame) error {
 
 // makeStream makes a stream for its first generation.
 func (att *attachment) makeStream(f *dtc.Frame) bool {
-	st := att.stream
 	if f.Generation != 1 {
 		att.want(wantState)
 		return false
 	}
+	return att.makeNow()
+}
+
+// makeNow makes a stream.
+func (att *attachment) makeNow() bool {
+	st := att.stream
 	if err := st.make(); err != nil {
 		st.missed = true
 		st.fail(err)
@@ -184,7 +189,11 @@ func (att *attachment) append(f *dtc.Frame) error {
 			return nil
 		}
 		delete(att.nacked, g.number)
-		return att.store(c, g, f.Data[min(g.position-f.Offset, int64(len(f.Data))):])
+		data, sum := f.Data[min(g.position-f.Offset, int64(len(f.Data))):], f.Sum
+		if len(data) < len(f.Data) {
+			sum = crc32.Checksum(data, castagnoli())
+		}
+		return att.store(c, g, data, sum)
 	})
 	_ = err // the stream waits then, and the agent is told
 	return nil
@@ -200,13 +209,13 @@ func (att *attachment) goBack(generation uint64) {
 }
 
 // store appends the bytes that the copy does not have, and acknowledges.
-func (att *attachment) store(c *replica, g *generation, data []byte) error {
+func (att *attachment) store(c *replica, g *generation, data []byte, sum uint32) error {
 	if len(data) > 0 {
 		if !att.stream.store.disk.take(len(data)) {
 			return errFloor
 		}
 		before := c.receiving()
-		if err := c.append(g, data); err != nil {
+		if err := c.append(g, data, sum); err != nil {
 			return err
 		}
 		att.stream.stored()
@@ -221,7 +230,7 @@ func (att *attachment) store(c *replica, g *generation, data []byte) error {
 		att.ack(g.number)
 		return nil
 	}
-	att.ackLater(g.number)
+	att.ackLater(g.number, int64(len(data)))
 	return nil
 }
 
@@ -292,7 +301,7 @@ func (att *attachment) gap(f *dtc.Frame) error {
 	if f.Offset < 0 || f.Offset > maxPosition || f.End > maxPosition || f.End < dtc.Absent || len(f.Text) > dtc.MaxText {
 		return fmt.Errorf("%w: a gap that cannot be", errProtocol)
 	}
-	if !att.lockOnce() {
+	if !att.lockForGap(f) {
 		return nil
 	}
 	st := att.stream
@@ -357,6 +366,7 @@ func (att *attachment) gapIn(c *replica, g *generation, f *dtc.Frame) error {
 		return nil // the copy has them
 	}
 	g.flags |= flagSumBroken
+	g.end = f.End // whose end is lost has nothing more, also if the agent cannot say so any more
 	entries := st.eventFor(c, gapEvent(f, from))
 	defer att.ack(g.number)
 	return c.switchTo(g, f.End, entries...)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -23,6 +24,9 @@ import (
 // The environment variable that makes the test binary a monitor: it holds the
 // folder of the copies.
 const monitorEnv = "DTC_TEST_MONITOR"
+
+// keepEnv is how many bytes of each copy it keeps at least; empty: all.
+const keepEnv = "DTC_TEST_KEEP"
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(monitorEnv); dir != "" {
@@ -45,6 +49,7 @@ func runMonitor(dir string) error {
 		Folder:           func(dtc.Peer) (string, error) { return "10.0.0.7", nil },
 		FreeFloorPercent: -1,
 		SyncEvery:        2 * time.Millisecond,
+		minSegment:       16 << 10,
 		Report: func(_ string, e dtc.Event) error {
 			_, err := fmt.Fprintf(events, "%s %s %s\n", e.ID, e.State, e.Reason)
 			return err
@@ -52,6 +57,9 @@ func runMonitor(dir string) error {
 	})
 	if err != nil {
 		return err
+	}
+	if n, err := strconv.ParseInt(os.Getenv(keepEnv), 10, 64); err == nil {
+		s.SetRetention(func(string, string, string) Retention { return Retention{Size: n} })
 	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -75,10 +83,10 @@ type victim struct {
 	addr string
 }
 
-func startVictim(tb testing.TB, dir string) *victim {
+func startVictim(tb testing.TB, dir string, env ...string) *victim {
 	tb.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
-	cmd.Env = append(os.Environ(), monitorEnv+"="+dir)
+	cmd.Env = append(append(os.Environ(), monitorEnv+"="+dir), env...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.StdoutPipe()
@@ -108,9 +116,22 @@ type ledger struct {
 func (l *ledger) bytes(g int, from, n int64) []byte {
 	b := make([]byte, 0, n+8)
 	for at := from &^ 7; at < from+n; at += 8 {
-		b = binary.LittleEndian.AppendUint64(b, uint64(at)*0x9e3779b97f4a7c15+uint64(g)*0xff51afd7ed558ccd)
+		v := uint64(at)*0x9e3779b97f4a7c15 + uint64(g)*0xff51afd7ed558ccd
+		if l.hollow(g, at) > 0 {
+			v = 0
+		}
+		b = binary.LittleEndian.AppendUint64(b, v)
 	}
 	return b[from&7 : from&7+n]
+}
+
+// hollow returns how many bytes from a position on are a hole; some blocks are.
+func (l *ledger) hollow(g int, at int64) int64 {
+	const block = 16 << 10
+	if (at/block*7+int64(g)*3)%5 != 0 {
+		return 0
+	}
+	return block - at%block
 }
 
 // session ships until the link breaks. What was acknowledged as written, and
@@ -190,6 +211,16 @@ func (l *ledger) session(tb testing.TB, addr string, rng *rand.Rand) {
 			}
 		} else if g > 1 && rng.IntN(50) == 0 {
 			g-- // a late writer
+		}
+		if n := l.hollow(g, at[g-1]); n > 0 && rng.IntN(4) > 0 {
+			n = 1 + rng.Int64N(n)
+			if link.Send(&dtc.Frame{
+				Kind: dtc.FrameHole, Stream: 1, Epoch: epoch, Generation: uint64(g), Offset: at[g-1], End: at[g-1] + n, Sum: dtc.ZeroSum(0, n),
+			}) != nil {
+				break
+			}
+			at[g-1] += n
+			continue
 		}
 		b := l.bytes(g, at[g-1], 1+rng.Int64N(3000))
 		if link.Send(&dtc.Frame{

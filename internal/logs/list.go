@@ -70,9 +70,9 @@ func List(dir string) ([]StreamInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := make([]StreamInfo, 0, len(targets))
+	out, names := make([]StreamInfo, 0, len(targets)), segmentNames{}
 	for _, t := range targets {
-		i, err := infoFromFiles(root, t)
+		i, err := infoFromFiles(root, t, names)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -85,9 +85,9 @@ func List(dir string) ([]StreamInfo, error) {
 }
 
 // infoFromFiles is what the files of one copy say.
-func infoFromFiles(root *os.Root, t Target) (i StreamInfo, err error) {
+func infoFromFiles(root *os.Root, t Target, names segmentNames) (i StreamInfo, err error) {
 	i = StreamInfo{Folder: t.Folder, Alias: t.Alias, State: StreamOffline}
-	r, err := openReader(root, t)
+	r, err := openReader(root, t, names)
 	if err != nil {
 		return i, err
 	}
@@ -97,11 +97,14 @@ func infoFromFiles(root *os.Root, t Target) (i StreamInfo, err error) {
 	if err != nil {
 		return i, err
 	}
+	i.Received = length
 	if r.plain {
+		i.Size = r.row.size
 		i.State, i.Reason = StreamDamaged, "it has no side record that can be used"
 		return i, nil
 	}
 	m := &r.record.model
+	i.Size += m.closedSize()
 	i.Peer = m.header.peer
 	if m.last.seq > 0 {
 		i.Generation, i.Position = m.last.generation, m.position(length)

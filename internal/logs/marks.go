@@ -63,6 +63,17 @@ func since(all []arrival, t time.Time) (base int64, ok bool) {
 	return all[i].base, true
 }
 
+// before returns the logical position of the first byte that may have come at
+// t or later: none that came earlier lies behind it, but bytes that came up to
+// the arrivals' reach later may lie before it.
+func before(all []arrival, t time.Time) (base int64) {
+	i := slices.IndexFunc(all, func(a arrival) bool { return a.time >= t.Unix() })
+	if i < 0 {
+		return unlimited
+	}
+	return all[i].base
+}
+
 // markEntry is one arrival.
 type markEntry struct{ arrival }
 

@@ -30,6 +30,7 @@ type extent struct {
 	generation uint64
 	file       int   // which of the stream's data files, counted by model.files
 	have       int64 // bytes of it that were in the file at most; less than its length if somebody cut the file
+	foreign    bool  // it is there because somebody else changed the copy
 }
 
 // model is what a side record says: the sum of its records. The writer applies
@@ -42,8 +43,16 @@ type model struct {
 	last        extentEntry   // the newest extent; seq 0: there is none
 	boot        bootEntry     // the newest
 	boots       uint64        // number of boot records ever
-	files       int           // data files that were lost or replaced
+	files       int           // number of the live data file: how many were closed, lost or replaced
+	begun       liveFile
+	segments    []segment // closed data files that are kept, the oldest first
+	doomed      []segment // that retention has dropped, whose files may be there still
+	dropped     int64     // bytes before this base were dropped by retention
+	drops       []dropped // of generations that are known
 	gaps        []gapEntry
+	lost        []lostEntry
+	hollowBytes int64 // of the stream are holes
+	holeEnd     int64 // logical position behind the last hole that was counted
 	unverified  []span
 	events      []*eventEntry // not told yet
 	eventSeq    uint64        // of the newest event
@@ -146,9 +155,12 @@ func (e *extentEntry) applyTo(m *model) error {
 	if e.foreign != 0 {
 		m.trusted = e.base
 	}
+	if n := len(m.extents); n == 0 || m.extents[n-1].file != m.files {
+		m.begun = liveFile{base: e.base, sum: sum{e.sum, true}}
+	}
 	m.extents = append(m.extents, extent{
 		base: e.base, physical: e.physical, source: e.source, generation: e.generation,
-		file: m.files, have: math.MaxInt64,
+		file: m.files, have: math.MaxInt64, foreign: e.foreign != 0,
 	})
 	if n := len(m.extents); n > maxExtents {
 		m.forgotten = m.extents[n-maxExtents].base
@@ -218,7 +230,7 @@ func (e *toldEntry) applyTo(m *model) error {
 }
 
 func (e *markEntry) applyTo(m *model) error {
-	m.lastArrival = e.arrival
+	m.arrived(e.arrival)
 	if m.keepArrivals {
 		m.arrivals = append(m.arrivals, e.arrival)
 	}
@@ -226,13 +238,21 @@ func (e *markEntry) applyTo(m *model) error {
 }
 
 func (e *marksEntry) applyTo(m *model) error {
-	if n := len(e.arrivals); n > 0 {
-		m.lastArrival = e.arrivals[n-1]
+	for _, a := range e.arrivals {
+		m.arrived(a)
 	}
 	if m.keepArrivals {
 		m.arrivals = append(m.arrivals, e.arrivals...)
 	}
 	return nil
+}
+
+// arrived takes note of the next arrival.
+func (m *model) arrived(a arrival) {
+	m.lastArrival = a
+	if m.begun.first == 0 || a.base <= m.begun.base {
+		m.begun.first = a.time
+	}
 }
 
 func (e *unverifiedEntry) applyTo(m *model) error {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"dtc"
 )
@@ -26,7 +27,10 @@ type outbox struct {
 	mu      sync.Mutex
 	frames  []dtc.Frame
 	pending []*attachment // each once: those that want something
-	held    []*attachment // those whose acknowledgment waits for a pause of the agent's
+	held    []*attachment // those whose acknowledgment waits for company
+	bytes   int64         // that they have to acknowledge
+	timer   *time.Timer   // ends that wait; nil: it never ran
+	armed   bool          // it runs
 	wake    chan struct{}
 }
 
@@ -72,8 +76,9 @@ func (att *attachment) nack(generation uint64) {
 	o.queue(att)
 }
 
-// ackLater has a position acknowledged as soon as the agent pauses.
-func (att *attachment) ackLater(generation uint64) {
+// ackLater has a position acknowledged together with what comes next, be it
+// that the bytes are durable. n bytes were appended.
+func (att *attachment) ackLater(generation uint64, n int64) {
 	o := &att.conn.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -81,13 +86,18 @@ func (att *attachment) ackLater(generation uint64) {
 		o.held = append(o.held, att)
 	}
 	att.acks = include(att.acks, generation)
-	if len(o.held) >= maxHeld {
+	if o.bytes += n; o.bytes >= ackBytes || len(o.held) >= maxHeld {
 		o.release()
 	}
 }
 
-// maxHeld is of how many streams the acknowledgments may be held back.
-const maxHeld = 64
+const (
+	// maxHeld is of how many streams the acknowledgments may be held back, and
+	// ackDelay for how long: longer than it takes until a line is durable on a
+	// machine that has little to do, so that there is one frame for both.
+	maxHeld  = 256
+	ackDelay = 200 * time.Millisecond
+)
 
 // maxAcks bounds the generations of one stream that are acknowledged at once.
 const maxAcks = dtc.MaxGenerations
@@ -108,18 +118,48 @@ func (o *outbox) queue(att *attachment) {
 	signal(o.wake)
 }
 
-// flushAcks sends the acknowledgments that were held back.
+// flushAcks sees to it that the acknowledgments that are held back do not wait
+// for ever.
 func (o *outbox) flushAcks() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if len(o.held) == 0 || o.armed {
+		return
+	}
+	o.armed = true
+	if o.timer == nil {
+		o.timer = time.AfterFunc(ackDelay, o.late)
+		return
+	}
+	o.timer.Reset(ackDelay)
+}
+
+// late sends what is held back when its time is over.
+func (o *outbox) late() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.armed = false
 	o.release()
 }
 
+// release sends the acknowledgments that are held back; the mutex is held.
 func (o *outbox) release() {
 	for _, att := range o.held {
-		o.queue(att)
+		if len(att.acks) > 0 { // else they went with others
+			o.queue(att)
+		}
 	}
-	o.held = o.held[:0]
+	clear(o.held)
+	o.held, o.bytes = o.held[:0], 0
+}
+
+// close ends the wait for company: the connection is over.
+func (o *outbox) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.timer != nil {
+		o.timer.Stop()
+	}
 }
 
 // order is what one attachment is to be sent.
@@ -190,6 +230,9 @@ func (att *attachment) frames(o *order) []dtc.Frame {
 		f.Kind = kind
 		fill(&f)
 		out = append(out, f)
+	}
+	if att.refused {
+		return nil
 	}
 	if o.wants&wantFenced != 0 || st.owner != att {
 		att.conn.fenced.Store(true)

@@ -44,12 +44,14 @@ type sourceModel struct {
 	r      *rig
 	a      *agent
 	gens   []*sourceGeneration
-	copy   []byte // what the data file must hold
+	copy   []byte // what the data files must hold
 	stream uint32
 	gaps   int
 	boot   int
 
-	touched bool // somebody else changed the copy
+	keep     [2]int64 // bytes that may be dropped behind, now and before; 0: none may be
+	retained bool     // it was bounded
+	touched  bool     // somebody else changed the copy
 }
 
 type sourceGeneration struct {
@@ -95,8 +97,7 @@ func (m *sourceModel) deliver(i, from, to int) {
 	g := m.gens[i]
 	for at := from; at < to; {
 		n := min(to-at, rapid.IntRange(1, 4000).Draw(m.t, "chunk"))
-		m.a.append(m.stream, uint64(i+1), at, string(g.content[at:at+n]))
-		at += n
+		at += m.send(i, at, to, n)
 	}
 	if to > g.sent {
 		fresh := g.content[g.sent:to]
@@ -141,8 +142,9 @@ func (m *sourceModel) connect() {
 }
 
 func (m *sourceModel) resend(i, from, to int) {
-	g := m.gens[i]
-	m.a.append(m.stream, uint64(i+1), from, string(g.content[from:to]))
+	for at := from; at < to; {
+		at += m.send(i, at, to, min(to-at, dtc.MaxChunk))
+	}
 	for {
 		f := m.a.until(dtc.FrameAck)
 		if f.Generation == uint64(i+1) && f.Offset == int64(to) {
@@ -171,7 +173,8 @@ func (m *sourceModel) compare(g *sourceGeneration, s *dtc.GenerationState) {
 			m.t.Fatalf("generation %d: head of %d bytes is wrong", s.Generation, s.HeadLen)
 		}
 	}
-	if want := min(g.sent-g.start, dtc.HeadSize); !g.broken && !m.touched && s.HeadLen != want {
+	// A head of which a part was dropped before it was whole stays as it was.
+	if want := min(g.sent-g.start, dtc.HeadSize); !g.broken && !m.touched && !m.retained && s.HeadLen != want {
 		m.t.Fatalf("generation %d: head of %d bytes, want %d", s.Generation, s.HeadLen, want)
 	}
 }
@@ -180,9 +183,10 @@ func (m *sourceModel) check() {
 	if len(m.copy) == 0 {
 		return
 	}
-	got, err := os.ReadFile(m.r.path("app.log"))
-	if err != nil {
-		m.t.Fatal(err)
+	got := []byte(m.r.whole("app.log"))
+	gone := len(m.copy) - len(got)
+	if gone > 0 && m.mayDrop(int64(len(got))) {
+		m.copy = m.copy[gone:]
 	}
 	if !bytes.Equal(got, m.copy) {
 		at := 0
@@ -193,12 +197,45 @@ func (m *sourceModel) check() {
 	}
 }
 
+// mayDrop tells whether retention may have left so many bytes.
+func (m *sourceModel) mayDrop(left int64) bool {
+	return slices.ContainsFunc(m.keep[:], func(keep int64) bool { return keep > 0 && left >= keep })
+}
+
+// retain changes how much is kept.
+func (m *sourceModel) retain() {
+	m.keep[1], m.retained = m.keep[0], true
+	m.keep[0] = rapid.SampledFrom([]int64{0, 1, 9000, 40_000}).Draw(m.t, "keep")
+	m.setRetention()
+	m.r.stream("app.log").retain(time.Now())
+	if n := len(m.r.segments("app.log")); n > maxSegments {
+		m.t.Fatalf("%d segments", n)
+	}
+}
+
+func (m *sourceModel) setRetention() {
+	if m.keep != [2]int64{} {
+		m.r.keep(Retention{Size: m.keep[0]})
+	}
+}
+
+// read compares what a reader gives with the copy.
+func (m *sourceModel) read() {
+	st := m.r.stream("app.log")
+	st.lookAtSegments()
+	st.retain(time.Now()) // nothing is dropped meanwhile
+	m.check()
+	if got := readAll(m.r.t, m.r.dir, Query{Lines: -1, Bytes: true}); got != string(m.copy) {
+		m.t.Fatalf("%d bytes are read of %d", len(got), len(m.copy))
+	}
+}
+
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &sourceModel{t: rt}
 		dir := t.TempDir()
 		sync := rapid.SampledFrom([]time.Duration{time.Millisecond, time.Hour}).Draw(rt, "sync")
-		m.r = openRig(t, dir, func(o *Options) { o.SyncEvery, o.Boot = sync, "boot 0" })
+		m.r = openRig(t, dir, func(o *Options) { o.SyncEvery, o.Boot, o.minSegment = sync, "boot 0", 3000 })
 		defer func() { m.a.close(); m.r.stop() }()
 		m.connect()
 		m.open()
@@ -213,6 +250,23 @@ func TestModel(t *testing.T) {
 				i, g := m.pick()
 				m.grow(g)
 				m.deliver(i, g.sent, len(g.content))
+			},
+			"hole": func(rt *rapid.T) {
+				m.t = rt
+				i, g := m.pick()
+				g.content = append(g.content, make([]byte, rapid.IntRange(1, 30_000).Draw(rt, "zeros"))...)
+				if rapid.Bool().Draw(rt, "more") {
+					m.grow(g)
+				}
+				m.deliver(i, g.sent, len(g.content))
+			},
+			"lost": func(rt *rapid.T) {
+				m.t = rt
+				i, g := m.pick()
+				f := m.a.frame(dtc.FrameLost, m.stream, uint64(i+1))
+				f.Offset, f.End, f.Text = int64(g.sent), int64(g.sent+1), "lost"
+				m.a.send(f)
+				m.a.ping()
 			},
 			"append 2": func(rt *rapid.T) {
 				m.t = rt
@@ -255,6 +309,7 @@ func TestModel(t *testing.T) {
 				m.t = rt
 				m.a.close()
 				m.r = m.r.reopen()
+				m.setRetention()
 				m.connect()
 			},
 			"kill": func(rt *rapid.T) {
@@ -262,12 +317,15 @@ func TestModel(t *testing.T) {
 				m.a.close()
 				m.r.crash()
 				m.r = m.r.again()
+				m.setRetention()
 				m.connect()
 			},
 			"power loss": func(rt *rapid.T) { m.t = rt; m.powerLoss(dir) },
 			"foreign":    func(rt *rapid.T) { m.t = rt; m.foreign() },
 			"compact":    func(rt *rapid.T) { m.t = rt; m.compact() },
 			"unload":     func(rt *rapid.T) { m.t = rt; m.unload() },
+			"retain":     func(rt *rapid.T) { m.t = rt; m.retain() },
+			"read":       func(rt *rapid.T) { m.t = rt; m.read() },
 		})
 	})
 }
@@ -278,18 +336,30 @@ func (m *sourceModel) foreign() {
 	if len(m.copy) == 0 {
 		m.t.Skip("no copy yet")
 	}
+	st := m.r.stream("app.log")
+	st.retain(time.Now()) // nothing is closed or dropped meanwhile
+	m.check()
 	m.touched = true
-	switch rapid.IntRange(0, 2).Draw(m.t, "change") {
+	closed := m.r.segments("app.log")
+	if len(closed) > 0 && rapid.Bool().Draw(m.t, "of a segment") {
+		path = m.r.path(rapid.SampledFrom(closed).Draw(m.t, "segment"))
+	}
+	was, err := os.ReadFile(path)
+	check(m.t, err)
+	switch rapid.IntRange(0, 3).Draw(m.t, "change") {
 	case 0:
-		m.copy = m.copy[:rapid.IntRange(0, len(m.copy)-1).Draw(m.t, "cut to")]
-		check(m.t, os.Truncate(path, int64(len(m.copy))))
+		if len(was) > 0 {
+			check(m.t, os.Truncate(path, rapid.Int64Range(0, int64(len(was))-1).Draw(m.t, "cut to")))
+		}
 	case 1:
-		m.copy = append(m.copy, "junk"...)
 		addTo(m.t, path, "junk")
 	case 2:
-		m.copy = nil
 		check(m.t, os.Remove(path))
+	case 3:
+		check(m.t, os.WriteFile(path+".new", append(was, "more"...), 0o640))
+		check(m.t, os.Rename(path+".new", path))
 	}
+	m.copy = []byte(m.r.whole("app.log"))
 	i, g := m.pick()
 	m.grow(g)
 	m.deliver(i, g.sent, len(g.content))
@@ -326,7 +396,7 @@ func (m *sourceModel) gap() {
 	f.Offset, f.Text = int64(g.sent), fmt.Sprintf("gap %d", m.gaps)
 	if rapid.Bool().Draw(m.t, "end known") {
 		m.grow(g)
-		g.broken, g.sealed = true, false
+		g.broken, g.sealed = true, true
 		g.sent = len(g.content)
 		f.End = int64(g.sent)
 		m.a.send(f)
@@ -372,6 +442,7 @@ func (m *sourceModel) powerLoss(dir string) {
 	}
 	m.boot++
 	m.r = m.r.again(func(o *Options) { o.Boot = fmt.Sprintf("boot %d", m.boot) })
+	m.setRetention()
 	m.connect()
 }
 

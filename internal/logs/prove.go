@@ -12,7 +12,8 @@ import (
 
 // verify says what is known of each generation of a stream, and of bytes in
 // its copy that are none of a source.
-func (st *stream) verify(ctx context.Context, each func(Finding) error) error {
+func (st *stream) verify(ctx context.Context, c *comparing, each func(Finding) error) error {
+	st.lookAtSegments()
 	whole := Finding{Folder: st.folder, Alias: st.alias, Verdict: VerdictUnknown}
 	states, err := st.verifiable()
 	if err != nil {
@@ -24,14 +25,43 @@ func (st *stream) verify(ctx context.Context, each func(Finding) error) error {
 		return each(whole)
 	}
 	for _, g := range states {
-		f := Finding{Folder: st.folder, Alias: st.alias, Generation: g.number, From: g.start, To: g.position}
-		st.compare(ctx, &f)
+		f := Finding{Folder: st.folder, Alias: st.alias, Generation: g.number, To: g.position}
+		for again := true; again; again = f.Verdict != VerdictExact && st.keptNow(&g) {
+			f.From, f.Dropped, f.Place, f.Reason = g.from, g.from-g.start, nil, ""
+			if f.From >= f.To && f.Dropped > 0 {
+				f.Verdict, f.Reason = VerdictExact, "retention has dropped all of it"
+			} else {
+				c.compare(ctx, &f)
+			}
+		}
 		if f.Verdict == VerdictUnknown && f.Place == nil && g.sealed() {
 			st.compareSum(ctx, &f, &g)
 		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		if err := each(f); err != nil {
+			return err
+		}
+	}
+	return st.verifyRest(whole, each)
+}
+
+// verifyRest says what is known of the bytes of a copy that are of none of the
+// generations that the monitor remembers.
+func (st *stream) verifyRest(whole Finding, each func(Finding) error) error {
+	rest, dropped := st.unremembered()
+	if dropped > 0 {
+		f := whole
+		f.Verdict, f.Dropped = VerdictDropped, dropped
+		if err := each(f); err != nil {
+			return err
+		}
+	}
+	if rest > 0 {
+		f := whole
+		f.Verdict = VerdictUnknown
+		f.Reason = fmt.Sprintf("%d bytes are of generations that the monitor remembers no longer", rest)
 		if err := each(f); err != nil {
 			return err
 		}
@@ -43,10 +73,32 @@ func (st *stream) verify(ctx context.Context, each func(Finding) error) error {
 	return nil
 }
 
+// unremembered returns how many bytes of a copy are of generations that are
+// not remembered, and how many retention has dropped.
+func (st *stream) unremembered() (rest, dropped int64) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	c, err := st.open()
+	if err != nil {
+		return 0, 0
+	}
+	rest = c.length - c.dropped
+	for i, x := range c.extents {
+		end := c.length
+		if i+1 < len(c.extents) {
+			end = c.extents[i+1].base
+		}
+		if from := max(x.base, c.dropped); end > from && c.find(x.generation) != nil {
+			rest -= end - from
+		}
+	}
+	return rest, c.dropped
+}
+
 // verifiable returns the generations that there is something of, or else the
 // newest if its agent has said that nothing of it waits. None are no fault
 // where the agent has nothing to ship.
-func (st *stream) verifiable() ([]generation, error) {
+func (st *stream) verifiable() ([]verified, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	c, err := st.open()
@@ -54,10 +106,10 @@ func (st *stream) verifiable() ([]generation, error) {
 		return nil, err
 	}
 	if err == nil {
-		var out []generation
+		var out []verified
 		for _, g := range c.generations {
 			if g.position > g.start {
-				out = append(out, *g)
+				out = append(out, c.kept(g))
 			}
 		}
 		if len(out) > 0 {
@@ -72,10 +124,51 @@ func (st *stream) verifiable() ([]generation, error) {
 	case err != nil || c.highest() == 0:
 		return nil, nil
 	}
-	if lag := st.lag(c); lag != nil && *lag > 0 {
+	f := c.figures()
+	if lag := st.lag(&f); lag != nil && *lag > 0 {
 		return nil, fmt.Errorf("nothing has arrived yet, and the source has %d bytes", *lag)
 	}
-	return []generation{*c.generations[len(c.generations)-1]}, nil
+	return []verified{c.kept(c.generations[len(c.generations)-1])}, nil
+}
+
+// verified is a generation with what retention has left of it: what lies
+// behind a position, up to where its checksum is known or not.
+type verified struct {
+	generation
+
+	from int64
+	upTo sum
+}
+
+// keptNow brings what retention has left of a generation up to date, and tells
+// whether that is less than it was.
+func (st *stream) keptNow(v *verified) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	c, err := st.open()
+	if err != nil {
+		return false
+	}
+	now := c.kept(&v.generation)
+	if now.from <= v.from {
+		return false
+	}
+	v.from, v.upTo = min(now.from, v.position), now.upTo
+	return true
+}
+
+// kept returns what retention has left of a generation.
+func (c *replica) kept(g *generation) verified {
+	v := verified{*g, g.start, sum{known: true}}
+	d, ok := c.droppedOf(g.number)
+	if !ok || d.to <= g.start {
+		return v
+	}
+	v.from, v.upTo = d.to, d.sum
+	if p := c.pieces(g.number); len(p) > 0 && p[0].source < v.from {
+		v.from, v.upTo = max(p[0].source, g.start), sum{} // the source went back
+	}
+	return v
 }
 
 // The reasons for which a generation cannot be read whole.
@@ -105,47 +198,53 @@ func (st *stream) missing(f *Finding) (*int64, error) {
 	return &at, errNotThere
 }
 
-// present returns how long the data file of the copy is now: 0 if it was
-// removed or another file stands in its place.
-func (c *replica) present() int64 {
+// present returns how long the data files of the copy are now, by number. One
+// that was removed is missing, and one in whose place another file stands.
+func (c *replica) present() map[int]int64 {
+	sizes := map[int]int64{}
+	for i := range c.segments {
+		s := &c.segments[i]
+		if now, err := c.fileAt(c.segmentPath(s.name)); err == nil && now.found && s.key.is(now.key) {
+			sizes[s.file] = now.size
+		}
+	}
 	if c.data == nil {
-		return 0
+		return sizes
 	}
 	f, err := c.again()
 	if err != nil {
-		return 0
+		return sizes
 	}
 	defer f.Close() // nothing was written
-	now, err := statOf(f)
-	if err != nil {
-		return 0
+	if now, err := statOf(f); err == nil {
+		sizes[c.files] = now.size
 	}
-	return now.size
+	return sizes
 }
 
-// heldTo returns up to where a data file of so many bytes holds a generation
+// heldTo returns up to where data files of these sizes hold a generation
 // without a hole, from a position of it on.
-func (c *replica) heldTo(generation uint64, from, size int64) int64 {
+func (c *replica) heldTo(generation uint64, from int64, sizes map[int]int64) int64 {
 	for _, p := range c.pieces(generation) {
 		if p.source > from {
 			break
 		}
-		from = max(from, p.source+min(p.n, max(size-p.physical, 0)))
+		from = max(from, p.source+min(p.n, max(sizes[p.file]-p.physical, 0)))
 	}
 	return from
 }
 
 // compareSum judges a generation whose source cannot be asked: by the checksum
 // of the whole that was the source's when it ended.
-func (st *stream) compareSum(ctx context.Context, f *Finding, g *generation) {
+func (st *stream) compareSum(ctx context.Context, f *Finding, g *verified) {
 	switch {
 	case g.flags&flagLost != 0:
 		return // nobody said what the source was
 	case g.flags&flagDiffers != 0:
 		f.Verdict, f.Reason = VerdictDiffers, "its checksum was not the one of the source when it ended"
 		return
-	case g.flags&flagSumBroken != 0:
-		return // nor was one compared
+	case g.flags&flagSumBroken != 0, !g.upTo.known:
+		return // nor was one compared, or what retention dropped is missing from it
 	}
 	sum, err := st.sumRange(ctx, g)
 	switch {
@@ -160,35 +259,30 @@ func (st *stream) compareSum(ctx context.Context, f *Finding, g *generation) {
 
 // sumRange returns the CRC-32C of what the copy holds of a generation now,
 // without keeping the stream's writer waiting.
-func (st *stream) sumRange(ctx context.Context, g *generation) (uint32, error) {
+func (st *stream) sumRange(ctx context.Context, g *verified) (uint32, error) {
+	var parts []piece
+	var files dataFiles
 	st.mu.Lock()
 	c, err := st.open()
-	if err != nil {
-		st.mu.Unlock()
-		return 0, err
+	if err == nil {
+		parts, err = cutPieces(c.pieces(g.number), g.from, g.position)
 	}
-	pieces := c.pieces(g.number)
-	f, err := c.again()
+	if err == nil {
+		files, err = c.openPieces(parts)
+	}
 	st.mu.Unlock()
+	if errors.Is(err, errMissing) {
+		err = errNotThere
+	}
 	if err != nil {
 		return 0, err
 	}
-	defer f.Close() // nothing was written
-	var sum uint32
-	at := g.start
-	for _, p := range pieces {
-		skip := at - p.source
-		n := min(p.n-skip, g.position-at)
-		if skip < 0 || n <= 0 {
-			continue
-		}
-		if sum, err = sumOn(contextReader{ctx, f}, sum, p.physical+skip, n); err != nil {
+	defer files.close()
+	sum := g.upTo.crc
+	for _, p := range parts {
+		if sum, err = sumOn(contextReader{ctx, files[p.file]}, sum, p.physical, p.n); err != nil {
 			return 0, err
 		}
-		at += n
-	}
-	if at < g.position {
-		return 0, errNotThere
 	}
 	return sum, nil
 }
@@ -202,7 +296,15 @@ func (st *stream) strange() string {
 	if err != nil || c.forgotten > 0 {
 		return ""
 	}
-	at := c.strangeAt(c.present())
+	sizes := c.present()
+	for i := range c.segments {
+		s := &c.segments[i]
+		if at := c.strangeAt(s.file, sizes[s.file]); at >= 0 {
+			return fmt.Sprintf("%s, a closed part of the copy, has bytes that are none of the source, from its byte %d on",
+				segmentName(c.alias, s.name), at)
+		}
+	}
+	at := c.strangeAt(c.files, sizes[c.files]-c.suspect)
 	if at < 0 {
 		return ""
 	}
@@ -211,7 +313,7 @@ func (st *stream) strange() string {
 
 // strangeAt returns where a data file of so many bytes has the first one that
 // no extent accounts for, -1 if there is none.
-func (c *replica) strangeAt(size int64) int64 {
+func (c *replica) strangeAt(file int, size int64) int64 {
 	type part struct{ from, to int64 }
 	var parts []part
 	for i, x := range c.extents {
@@ -219,7 +321,7 @@ func (c *replica) strangeAt(size int64) int64 {
 		if i+1 < len(c.extents) {
 			end = c.extents[i+1].base
 		}
-		if x.file == c.files {
+		if x.file == file {
 			parts = append(parts, part{x.physical, x.physical + min(end-x.base, x.have)})
 		}
 	}
@@ -231,7 +333,7 @@ func (c *replica) strangeAt(size int64) int64 {
 		}
 		known = max(known, p.to)
 	}
-	if known+c.suspect >= size {
+	if known >= size {
 		return -1
 	}
 	return known

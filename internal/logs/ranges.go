@@ -10,12 +10,15 @@ import (
 	"dtc"
 )
 
-// piece is a range of a generation that the data file holds.
-type piece struct{ source, physical, n int64 }
+// piece is a range of a generation that a data file holds.
+type piece struct {
+	source, physical, n int64
+	file                int // its number, see model.files
+}
 
-// pieces returns where the data file holds a generation, ascending in the
-// source and without overlap. What is missing was never there (a gap), or
-// somebody removed it.
+// pieces returns where the data files hold a generation, ascending in the
+// source and without overlap. What is missing was never there (a gap), was
+// dropped by retention, or somebody removed it.
 func (c *replica) pieces(number uint64) []piece { return c.piecesFrom(number, 0) }
 
 // ownPieces is pieces without those that somebody else may have changed.
@@ -39,11 +42,8 @@ func (c *replica) piecesFrom(number uint64, base int64) []piece {
 			out[n-1].n = min(out[n-1].n, x.source-out[n-1].source)
 		}
 		n := min(end-x.base, x.have)
-		if x.file != c.files {
-			n = 0
-		}
-		if n > 0 {
-			out = append(out, piece{x.source, x.physical, n})
+		if n > 0 && c.keeps(x.file) {
+			out = append(out, piece{x.source, x.physical, n, x.file})
 		}
 	}
 	return out
@@ -52,37 +52,38 @@ func (c *replica) piecesFrom(number uint64, base int64) []piece {
 // errMissing says that the copy does not hold a range whole.
 var errMissing = errors.New("the copy does not hold these bytes any more")
 
-// rangeReader reads [from, to) of a generation out of a data file.
-func rangeReader(data io.ReaderAt, pieces []piece, from, to int64) (io.Reader, error) {
-	var parts []io.Reader
+// cutPieces returns the parts of pieces that [from, to) of their generation
+// consists of.
+func cutPieces(pieces []piece, from, to int64) ([]piece, error) {
+	var parts []piece
 	for _, p := range pieces {
-		if from >= to {
-			break
-		}
-		if p.source > from {
+		if from >= to || p.source > from {
 			break
 		}
 		if skip := from - p.source; skip < p.n {
 			n := min(p.n-skip, to-from)
-			parts = append(parts, io.NewSectionReader(data, p.physical+skip, n))
+			parts = append(parts, piece{from, p.physical + skip, n, p.file})
 			from += n
 		}
 	}
 	if from < to {
 		return nil, errMissing
 	}
-	return io.MultiReader(parts...), nil
+	return parts, nil
 }
 
-// hashRange returns the SHA-256 of [from, to) of a generation.
-func hashRange(data io.ReaderAt, pieces []piece, from, to int64) (sum [sha256.Size]byte, err error) {
-	r, err := rangeReader(data, pieces, from, to)
-	if err != nil {
-		return sum, err
+// hashPieces returns the SHA-256 of parts one after the other.
+func hashPieces(files map[int]io.ReaderAt, parts []piece) (sum [sha256.Size]byte, err error) {
+	readers := make([]io.Reader, 0, len(parts))
+	var size int64
+	for _, p := range parts {
+		readers = append(readers, io.NewSectionReader(files[p.file], p.physical, p.n))
+		size += p.n
 	}
+	r := io.MultiReader(readers...)
 	h := sha256.New()
 	n, err := io.Copy(h, r)
-	if err == nil && n < to-from {
+	if err == nil && n < size {
 		err = io.ErrUnexpectedEOF
 	}
 	return [sha256.Size]byte(h.Sum(sum[:0])), err
@@ -94,7 +95,20 @@ func (c *replica) proveRange(pieces []piece, from, to int64) proof {
 	if c.data == nil || to <= from {
 		return proof{}
 	}
-	sum, err := hashRange(c.data, pieces, from, to)
+	parts, err := cutPieces(pieces, from, to)
+	if err != nil {
+		return proof{}
+	}
+	files, err := c.openSegments(parts)
+	if err != nil {
+		return proof{}
+	}
+	defer files.close()
+	all := map[int]io.ReaderAt{c.files: c.data}
+	for file, f := range files {
+		all[file] = f
+	}
+	sum, err := hashPieces(all, parts)
 	if err != nil {
 		return proof{}
 	}

@@ -1,31 +1,34 @@
 package logs
 
 import (
-	"bytes"
-	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"sort"
-	"time"
 )
 
 // reader reads one copy from its files alone, whether or not its writer runs.
-// First it gives a part of the data file as it is, then what the stream gets
-// behind that: each byte once, wherever the writer puts it.
+// First it gives a part of what the data files hold as they are, then what the
+// stream gets behind that: each byte once, wherever the writer puts it.
 type reader struct {
 	root   *os.Root
 	target Target
+	names  segmentNames // shared with other readers, or nil
+
+	row  row   // the data files as they were at the start, one after the other
+	at   int64 // next byte of the first part, in the row
+	stop int64 // end of the first part
+	next int64 // logical position of the next byte behind it
+
+	ownOnly bool // what somebody else put into the first part is passed over
 
 	data   *os.File
-	file   int   // which of the stream's data files data is, see model.files
-	at     int64 // next byte of the first part
-	stop   int64 // end of the first part
-	next   int64 // logical position of the next byte behind it
-	plain  bool  // there is no side record: the data file's length is all there is to go by
+	file   int  // which of the stream's data files data is, see model.files
+	plain  bool // there is no side record: the data files' length is all there is to go by
 	side   *os.File
 	record *side // what was parsed last
+	parsed int64 // bytes of the side record then
 	slots  []byte
 }
 
@@ -33,27 +36,46 @@ type reader struct {
 const notThe = -1
 
 // openReader opens a copy. It answers fs.ErrNotExist if there is none.
-func openReader(root *os.Root, t Target) (*reader, error) {
-	r := &reader{root: root, target: t, slots: make([]byte, journalStart)}
-	if err := r.openSide(withArrivals); err != nil {
+func openReader(root *os.Root, t Target, names segmentNames) (*reader, error) {
+	r := &reader{root: root, target: t, names: names, slots: make([]byte, journalStart)}
+	if err := r.openAll(); err != nil {
 		return nil, errors.Join(err, r.close())
 	}
-	if err := r.openData(); err != nil {
-		return nil, errors.Join(err, r.close())
-	}
-	if r.data == nil && r.plain {
-		return nil, errors.Join(fs.ErrNotExist, r.close())
-	}
-	end, physical, err := r.end()
-	if err != nil {
-		return nil, errors.Join(err, r.close())
-	}
-	r.at, r.stop, r.next = physical, physical, end
 	return r, nil
 }
 
+func (r *reader) openAll() error {
+	for range openTries {
+		if err := r.openSide(withArrivals); err != nil {
+			return err
+		}
+		if err := r.openLive(); err != nil {
+			return err
+		}
+		if r.plain || r.file == r.record.files || r.record.boot.file == (fileKey{}) {
+			break
+		}
+	}
+	end, physical, err := r.end()
+	if err != nil {
+		return err
+	}
+	r.next = end
+	if err := r.makeRow(physical); err != nil {
+		return err
+	}
+	if r.plain && len(r.row.parts) == 0 {
+		return fs.ErrNotExist
+	}
+	r.at, r.stop = r.row.size, r.row.size
+	if r.plain {
+		r.next = physical
+	}
+	return nil
+}
+
 func (r *reader) close() error {
-	var err error
+	err := r.row.close()
 	for _, f := range []*os.File{r.data, r.side} {
 		if f != nil {
 			err = errors.Join(err, f.Close())
@@ -66,61 +88,12 @@ func (r *reader) close() error {
 func (r *reader) dataPath() string { return r.target.Folder + "/" + r.target.Alias }
 func (r *reader) sidePath() string { return r.target.Folder + "/" + sideName(r.target.Alias) }
 
-// openSide opens and parses the side record. Without one that can be used the
-// reader goes by the data file alone.
-func (r *reader) openSide(arrivals arrivalMode) error {
-	f, err := openPlain(r.root, r.sidePath(), os.O_RDONLY)
-	if errors.Is(err, fs.ErrNotExist) {
-		r.plain = true
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if r.side != nil {
-		err = r.side.Close()
-	}
-	r.side = f
-	if err != nil {
-		return err
-	}
-	b, err := readSide(f)
-	if err != nil {
-		return err
-	}
-	s, err := parseSide(b, arrivals)
-	r.plain = err != nil
-	if err == nil {
-		r.record = s
-		copy(r.slots, b)
-	}
-	return nil
+// where is the copy's place, as a writer has it.
+func (r *reader) where() *place {
+	return &place{root: r.root, folder: r.target.Folder, alias: r.target.Alias}
 }
 
-// openData opens the data file, if there is one.
-func (r *reader) openData() error {
-	f, err := openPlain(r.root, r.dataPath(), os.O_RDONLY)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if r.data != nil {
-		err = r.data.Close()
-	}
-	r.data, r.file = f, notThe
-	key, _, keyErr := keyOf(f)
-	if r.plain || key.inode == r.record.boot.file.inode {
-		r.file = 0
-		if !r.plain {
-			r.file = r.record.files
-		}
-	}
-	return errors.Join(err, keyErr)
-}
-
-// end returns the logical end of the stream and where it lies in the data
+// end returns the logical end of the stream and where it lies in the live data
 // file, as the slots say at this moment.
 func (r *reader) end() (logical, physical int64, err error) {
 	var size int64
@@ -149,136 +122,79 @@ func (r *reader) end() (logical, physical int64, err error) {
 	return at.base + at.writing - missing, min(at.physical+at.writing-missing, size), nil
 }
 
-// refresh reads the slots, and the journal if it has a new extent or was
-// written anew.
-func (r *reader) refresh() error {
-	if r.plain {
-		if _, err := r.root.Lstat(r.sidePath()); err != nil {
-			return nil // still none
-		}
-		return r.openSide(withoutArrivals)
-	}
-	if err := r.readSlots(); err != nil {
-		return err
-	}
-	if r.record.last.seq >= max(newest(r.slots, durableAt).extent, newest(r.slots, liveAt).extent) && r.sideIsCurrent() {
-		return nil
-	}
-	if err := r.openSide(withoutArrivals); err != nil {
-		return err
-	}
-	if r.plain {
-		return nil // it was read while it was being written: the next look helps
-	}
-	return r.readSlots()
-}
-
-func (r *reader) readSlots() error {
-	_, err := r.side.ReadAt(r.slots, 0)
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	return err
-}
-
-// sideIsCurrent tells whether the side record was not replaced since it was
-// opened.
-func (r *reader) sideIsCurrent() bool {
-	there, err := r.root.Lstat(r.sidePath())
-	if err != nil {
-		return true // it is gone: what was read is all there is
-	}
-	open, err := r.side.Stat()
-	return err == nil && os.SameFile(there, open)
-}
-
 // Read gives the next bytes, or io.EOF when there are none at this moment.
 func (r *reader) Read(b []byte) (int, error) {
-	if r.at < r.stop {
-		n, err := r.data.ReadAt(b[:min(int64(len(b)), r.stop-r.at)], r.at)
+	n, _, _, err := r.step(b)
+	return n, err
+}
+
+// step gives the next bytes, of one extent at most: base is the logical
+// position of the first. own is false for bytes that somebody else put into
+// the copy; base is then that of the next one that is the stream's.
+func (r *reader) step(b []byte) (n int, base int64, own bool, err error) {
+	for r.at < r.stop {
+		s := r.row.locate(r.at)
+		if r.ownOnly && !s.own {
+			r.skip(min(s.n, r.stop-r.at))
+			continue
+		}
+		if err := r.pin(); err != nil {
+			return 0, 0, false, err
+		}
+		n, err := r.row.readPart(b[:min(int64(len(b)), s.n, r.stop-r.at)], r.at)
 		r.at += int64(n)
 		if n > 0 {
-			return n, nil
+			r.row.pass(r.at)
+			return n, s.base, s.own, nil
 		}
-		r.at = r.stop // somebody cut it meanwhile
-		if err != nil && !errors.Is(err, io.EOF) {
-			return 0, err
+		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, errMissing) {
+			return 0, 0, false, err
 		}
+		r.at = min(r.row.endOfPart(r.at), r.stop) // somebody cut it meanwhile
 	}
-	return r.readNew(b)
+	n, err = r.readNew(b)
+	return n, r.next - int64(n), true, err
 }
 
 // readNew gives bytes behind the first part.
 func (r *reader) readNew(b []byte) (int, error) {
-	if err := r.refresh(); err != nil {
-		return 0, err
-	}
-	if r.plain {
-		return r.readPlain(b)
-	}
 	for {
-		x, end, err := r.extent()
+		x, left, err := r.extent()
 		if err != nil {
 			return 0, err
 		}
-		stop := x.base + min(end-x.base, x.have)
-		if r.next < stop {
-			n, err := r.data.ReadAt(b[:min(stop-r.next, int64(len(b)))], x.physical+r.next-x.base)
-			r.next += int64(n)
-			if n > 0 || !errors.Is(err, io.EOF) {
-				return n, err
-			}
+		if x == nil {
+			return r.readPlain(b)
 		}
-		if x == &r.record.extents[len(r.record.extents)-1] {
+		n, err := r.data.ReadAt(b[:min(left, int64(len(b)))], x.physical+r.next-x.base)
+		r.next += int64(n)
+		if n > 0 || !errors.Is(err, io.EOF) {
+			return n, err
+		}
+		end, last := r.endOf(x)
+		if last {
 			return 0, io.EOF
 		}
 		r.next = end // somebody cut what was left of it
 	}
 }
 
-// extent returns the extent that holds the next byte, and the logical end of
-// what it has at this moment; io.EOF when there is no such byte yet. It opens
-// the data file that the extent is in.
-func (r *reader) extent() (*extent, int64, error) {
+// endOf returns the logical end of an extent, and whether that is where the
+// next bytes come.
+func (r *reader) endOf(x *extent) (int64, bool) {
 	all := r.record.extents
-	if len(all) == 0 {
-		return nil, 0, io.EOF
-	}
-	i := max(sort.Search(len(all), func(i int) bool { return all[i].base > r.next })-1, 0)
-	r.next = max(r.next, all[0].base) // what is before is not remembered
-	for ; i < len(all); i++ {
-		x := &all[i]
-		r.next = max(r.next, x.base)
-		if err := r.openFor(x); err != nil {
-			return nil, 0, err
-		}
-		last := i+1 == len(all)
-		if r.data != nil && r.file == x.file {
-			if !last {
-				return x, all[i+1].base, nil
-			}
-			end, _, err := r.end()
-			if err == nil && end <= r.next {
-				err = io.EOF
-			}
-			return x, end, err
+	for i := range all {
+		if &all[i] == x && i+1 < len(all) {
+			return all[i+1].base, false
 		}
 	}
-	return nil, 0, io.EOF // what there was went with its file, and nothing came since
-}
-
-// openFor opens the data file of an extent if it is the present one.
-func (r *reader) openFor(x *extent) error {
-	if r.data != nil && r.file == x.file || x.file != r.record.files {
-		return nil
-	}
-	return r.openData()
+	return unlimited, true
 }
 
 // readPlain gives bytes of a data file that has no side record.
 func (r *reader) readPlain(b []byte) (int, error) {
 	if r.data == nil {
-		if err := r.openData(); err != nil || r.data == nil {
+		if err := r.openLive(); err != nil || r.data == nil {
 			return 0, errors.Join(err, io.EOF)
 		}
 	}
@@ -290,126 +206,89 @@ func (r *reader) readPlain(b []byte) (int, error) {
 	return 0, err
 }
 
-// backBlock is how much is read at a time on the way back.
-const backBlock = 64 << 10
-
-// last sets the first part to the last n lines for which match is true, and
-// all that stands between and after them. A last line without its end counts.
-func (r *reader) last(ctx context.Context, n int, match func(line []byte) bool) error {
-	if r.data == nil || n <= 0 {
-		return nil
+// position returns the logical position of the next byte.
+func (r *reader) position() int64 {
+	if r.at < r.stop {
+		return r.row.locate(r.at).base
 	}
-	end := r.stop // of the line that is looked at, without its newline
-	if end > 0 {
-		var b [1]byte
-		if _, err := r.data.ReadAt(b[:], end-1); err != nil {
-			return err
-		}
-		if b[0] == '\n' {
-			end--
-		}
-	}
-	buf := make([]byte, backBlock)
-	low := end // what lies before is not looked at yet
-	for low > 0 {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		block := buf[:min(backBlock, low)]
-		low -= int64(len(block))
-		if _, err := r.data.ReadAt(block, low); err != nil {
-			return err
-		}
-		for i := bytes.LastIndexByte(block, '\n'); i >= 0; i = bytes.LastIndexByte(block[:i], '\n') {
-			start := low + int64(i) + 1
-			ok, err := r.matches(match, start, end)
-			if err != nil {
-				return err
-			}
-			if ok {
-				r.at = start
-				if n--; n == 0 {
-					return nil
-				}
-			}
-			end = start - 1
-		}
-	}
-	ok, err := r.matches(match, 0, end)
-	if ok {
-		r.at = 0
-	}
-	return err
+	return r.next
 }
 
-// matches tells whether the line [start, end) is wanted. Of an endless line the
-// first [MaxLine] bytes are looked at.
-func (r *reader) matches(match func([]byte) bool, start, end int64) (bool, error) {
-	if match == nil {
-		return true, nil
+// first returns the logical position before which retention has dropped
+// everything.
+func (r *reader) first() int64 {
+	if r.plain {
+		return 0
 	}
-	line := make([]byte, min(end-start, MaxLine))
-	if _, err := r.data.ReadAt(line, start); err != nil && !errors.Is(err, io.EOF) {
-		return false, err
-	}
-	return match(line), nil
+	return r.record.dropped
 }
 
-// since sets the first part to what came at t or later; a line that was not
-// whole then is given whole.
-func (r *reader) since(t time.Time) error {
-	r.seekTime(t)
-	return r.lineStart()
+// droppedError says that a position is one of bytes that are not kept any more.
+type droppedError struct{ first int64 }
+
+func (e *droppedError) Error() string {
+	return fmt.Sprintf("the bytes there were dropped by retention; what is kept begins at %d", e.first)
 }
 
-// lineStart goes back to the start of the line that the first part begins in,
-// no further than [MaxLine].
-func (r *reader) lineStart() error {
-	buf := make([]byte, backBlock)
-	for low := r.at; low > 0 && r.at-low < MaxLine; {
-		block := buf[:min(backBlock, low)]
-		if _, err := r.data.ReadAt(block, low-int64(len(block))); err != nil {
-			return err
-		}
-		low -= int64(len(block))
-		if i := bytes.LastIndexByte(block, '\n'); i >= 0 {
-			r.at = low + int64(i) + 1
-			return nil
-		}
-		if low == 0 {
-			r.at = 0
-		}
+// beyondError says that a position lies behind the end.
+type beyondError struct{ end int64 }
+
+func (e *beyondError) Error() string { return fmt.Sprintf("it has only %d bytes", e.end) }
+
+// seek begins at a logical position: from there on the stream's own bytes are
+// given. With a *droppedError it begins at the first byte that is kept, with a
+// *beyondError it waits for that position.
+func (r *reader) seek(position int64) error {
+	if end := r.next; position > end {
+		r.at, r.next = r.stop, position
+		return &beyondError{end}
+	}
+	r.ownOnly = true
+	first := r.first()
+	r.at = min(r.row.find(max(position, first)), r.stop)
+	if position < first {
+		return &droppedError{first}
 	}
 	return nil
 }
 
-func (r *reader) seekTime(t time.Time) {
-	if r.plain || r.data == nil {
-		r.at = 0 // nobody knows when it came
-		return
+// place returns where the next bytes lie: n of them in one file, of one
+// extent. n is 0 when there are none at this moment, or it is not known.
+func (r *reader) place() (f *os.File, physical, n int64) {
+	if r.at < r.stop {
+		f, physical, n = r.row.place(r.at)
+		return f, physical, min(n, r.stop-r.at)
 	}
-	base, ok := since(r.record.arrivals, t)
-	if !ok {
-		if len(r.record.arrivals) == 0 {
-			r.at = 0
-		}
-		return
+	x, left, err := r.extent()
+	if err != nil || x == nil {
+		return nil, 0, 0
 	}
-	for i := range r.record.extents {
-		x := &r.record.extents[i]
-		if x.file != r.record.files {
-			continue
-		}
-		length := unlimited - x.base
-		if i+1 < len(r.record.extents) {
-			length = r.record.extents[i+1].base - x.base
-		}
-		if length = min(length, x.have); base < x.base+length {
-			r.at = min(r.stop, x.physical+max(base-x.base, 0))
-			return
-		}
-	}
+	return r.data, x.physical + r.next - x.base, left
 }
 
-// all sets the first part to the whole data file.
-func (r *reader) all() { r.at = 0 }
+// skip passes over some of the bytes that place told of.
+func (r *reader) skip(n int64) {
+	if r.at < r.stop {
+		r.at += n
+		r.row.pass(r.at)
+		return
+	}
+	r.next += n
+}
+
+// park closes the files of a reader that has nothing to give at this moment.
+// They are opened again when it is read.
+func (r *reader) park() error {
+	if r.at < r.stop {
+		return errors.New("park: there is something to be read")
+	}
+	return r.close()
+}
+
+// id returns the id of the stream, "" if there is no side record.
+func (r *reader) id() string {
+	if r.plain {
+		return ""
+	}
+	return r.record.header.id
+}

@@ -58,7 +58,11 @@ func loadFrom(p place, f *os.File, mode trustMode) (*replica, error) {
 	c.slots = [2]uint64{s.durable.seq, s.live.seq}
 	c.synced = max(s.durable.synced, journalStart)
 	c.durable = s.durable
-	return c, c.reconcile(s, mode)
+	c.unsafe = s.last.seq > 0 && s.durable.seq == 0
+	if err := c.reconcile(s, mode); err != nil {
+		return c, err
+	}
+	return c, c.checkSegments()
 }
 
 // readSide reads a side record whole.
@@ -90,6 +94,9 @@ func (c *replica) reconcile(s *side, mode trustMode) error {
 	}
 	c.unsure = !same
 	c.setEnd(&at)
+	if err := c.settleRoll(); err != nil {
+		return err
+	}
 	f, err := openPlain(c.root, c.dataPath(), os.O_RDWR|os.O_APPEND)
 	if errors.Is(err, fs.ErrNotExist) {
 		return c.reconcileAbsent()
@@ -141,8 +148,7 @@ func (c *replica) isFile(key fileKey, sameBoot bool) bool {
 	if known == (fileKey{}) {
 		return false
 	}
-	return key.inode == known.inode && (key.born == known.born || key.born == 0 || known.born == 0) &&
-		(key.device == known.device || !sameBoot)
+	return known.is(key) && (key.device == known.device || !sameBoot)
 }
 
 // reconcileAbsent is the end where no data file is.
@@ -241,6 +247,11 @@ func sumOn(f io.ReaderAt, sum uint32, at, n int64) (uint32, error) {
 		}
 		sum = crc32.Update(sum, castagnoli(), buf[:k])
 		at, n = at+int64(k), n-int64(k)
+		if nulsAtEnd(buf[:k]) == k {
+			hole := holeTo(f, at, at+n) - at
+			sum = dtc.ZeroSum(sum, hole)
+			at, n = at+hole, n-hole
+		}
 	}
 	return sum, nil
 }
@@ -367,11 +378,17 @@ func (c *replica) beforeNULs(from, to int64) (int64, error) {
 		if _, err := c.data.ReadAt(buf[:n], to-n); err != nil {
 			return 0, err
 		}
-		rest := bytes.TrimRight(buf[:n], "\x00")
-		if len(rest) > 0 {
-			return to - n + int64(len(rest)), nil
+		nuls := int64(nulsAtEnd(buf[:n]))
+		to -= nuls
+		if nuls < n {
+			return to, nil
 		}
-		to -= n
+		for n = min(2*n, to-from); n > 0 && holeTo(c.data, to-n, to) == to; n = min(2*n, to-from) {
+			to -= n
+		}
 	}
 	return from, nil
 }
+
+// nulsAtEnd returns how many NULs b ends with.
+func nulsAtEnd(b []byte) int { return len(b) - len(bytes.TrimRight(b, "\x00")) }

@@ -31,7 +31,15 @@ type replica struct {
 	epoch   uint64 // of the connection that has the stream
 	unsure  bool   // no boot record of this boot yet: a live slot would not count
 	fresh   bool   // the folder's entries are not safe yet
+	unsafe  bool   // nor is the only extent, so no byte may come
 	looked  time.Time
+
+	limits    limits    // of the live file, as retention says
+	hollow    int64     // bytes of the data file that are known to take no room
+	rollAfter time.Time // the live file is not closed before; zero: whenever
+	noRoll    string    // why it was not closed
+	ripe      bool      // the live file is long enough to be closed
+	hasRolled bool      // it was, and nobody has looked yet what may be dropped
 
 	inHand  bool       // a syncer uses the files without the lock
 	retired []*os.File // to be closed when it does no more
@@ -62,9 +70,9 @@ func (c *replica) receiving() *generation {
 	return c.find(c.last.generation)
 }
 
-// append adds bytes of g that follow its position. An error says nothing of how
-// many of them the copy has taken: loading it anew tells.
-func (c *replica) append(g *generation, data []byte) error {
+// append adds bytes of g, of that sum, that follow its position. An error says
+// nothing of how many of them the copy has taken: loading it anew tells.
+func (c *replica) append(g *generation, data []byte, sum uint32) error {
 	if err := c.ready(); err != nil {
 		return err
 	}
@@ -74,6 +82,10 @@ func (c *replica) append(g *generation, data []byte) error {
 			return err
 		}
 		data = data[n:]
+		sum = crc32.Checksum(data, castagnoli())
+	}
+	if err := c.rollIfFull(g, int64(len(data))); err != nil {
+		return err
 	}
 	if c.receiving() != g {
 		if err := c.switchTo(g, g.position); err != nil {
@@ -86,12 +98,12 @@ func (c *replica) append(g *generation, data []byte) error {
 	if err := c.noteArrival(); err != nil {
 		return err
 	}
-	return c.write(g, data)
+	return c.write(g, data, sum)
 }
 
 // write appends to the data file, between a live slot that says what is about
 // to happen and a look at what did.
-func (c *replica) write(g *generation, data []byte) error {
+func (c *replica) write(g *generation, data []byte, sum uint32) error {
 	if err := c.writeLive(int64(len(data))); err != nil {
 		return err
 	}
@@ -104,7 +116,7 @@ func (c *replica) write(g *generation, data []byte) error {
 		return c.writeRaced(g, data, st.size)
 	}
 	c.size = st.size
-	c.advance(g, data)
+	c.advanceBy(g, int64(len(data)), sum)
 	return nil
 }
 
@@ -141,11 +153,16 @@ func (c *replica) holds(physical int64, data []byte) bool {
 
 // advance counts bytes of the receiving generation that are in the data file.
 func (c *replica) advance(g *generation, data []byte) {
-	if len(data) == 0 {
+	c.advanceBy(g, int64(len(data)), crc32.Checksum(data, castagnoli()))
+}
+
+// advanceBy is advance for n bytes whose sum is known.
+func (c *replica) advanceBy(g *generation, n int64, sum uint32) {
+	if n == 0 {
 		return
 	}
-	c.length += int64(len(data))
-	g.sum = crc32.Update(g.sum, castagnoli(), data)
+	c.length += n
+	g.sum = dtc.JoinSum(g.sum, sum, n)
 	g.position = c.position(c.length)
 	c.touch()
 }
@@ -172,13 +189,17 @@ func (c *replica) switchTo(g *generation, source int64, also ...entry) error {
 		c.prove(r)
 		also = append(also, r)
 	}
+	return c.commit(c.extentOf(g, source, also...)...)
+}
+
+// extentOf returns the records of a new extent of g behind others.
+func (c *replica) extentOf(g *generation, source int64, also ...entry) []entry {
 	g.moveTo(source)
 	c.prove(g)
-	also = append(also, g, &extentEntry{
+	return append(also, g, &extentEntry{
 		seq: c.last.seq + 1, epoch: c.epoch, base: c.length, physical: c.size,
 		generation: g.number, source: source, sum: g.sum,
 	})
-	return c.commit(also...)
 }
 
 // commit writes records and makes them safe; afterwards the copy is durable
@@ -249,6 +270,7 @@ func (c *replica) syncSide() error {
 		}
 		c.fresh = false
 	}
+	c.unsafe = false
 	return nil
 }
 
@@ -281,8 +303,14 @@ func (c *replica) writeSlot(kind int, s *slot) error {
 	return err
 }
 
-// confirm writes the first boot record of this boot, so that live slots count.
+// confirm sees to it that bytes may come: that their extent is safe, and that
+// there is a boot record of this boot, so that live slots count.
 func (c *replica) confirm() error {
+	if c.unsafe {
+		if err := c.syncSide(); err != nil {
+			return err
+		}
+	}
 	if !c.unsure {
 		return nil
 	}

@@ -26,6 +26,9 @@ type Link interface {
 // protocolVersion is the one that a FrameHello must name.
 const protocolVersion = 1
 
+// features are what this side knows beside the first version of the protocol.
+const features = dtc.FeaturePacked | dtc.FeatureHoles | dtc.FeatureNotes
+
 // errProtocol is a frame that no agent sends that is in order.
 var errProtocol = errors.New("broke the log protocol")
 
@@ -57,6 +60,8 @@ func (s *Store) Serve(ctx context.Context, peer dtc.Peer, link Link) error {
 	cancel(nil)
 	_ = link.Close() // whatever it says, the connection is over
 	close(c.gone)
+	c.out.close()
+	c.births.close()
 	wg.Wait()
 	s.disconnected(c)
 	c.detachAll()
@@ -77,9 +82,11 @@ type conn struct {
 	boot     string                 // of the agent's host
 	attached map[uint32]*attachment // Serve's goroutine alone
 	out      outbox
+	births   births // Serve's goroutine alone
 	asked    questions
 	begged   chan question // the agent's own
 	gone     chan struct{} // closed when the connection is over
+	raw      []byte        // of the last packed append, Serve's goroutine alone
 	order    uint64        // a newer connection has a higher one
 	fenced   atomic.Bool   // the agent was sent that a newer connection has a stream
 	rival    atomic.Bool   // an older connection was told of, which lives and wants a stream too
@@ -93,10 +100,12 @@ type attachment struct {
 	epoch  uint64
 
 	// Guarded by the stream's mutex.
-	nacked map[uint64]bool // generations that were told to go back, and have not
-	stated bool            // the agent was sent the state
-	bytes  int64           // since the last acknowledgment
-	chunks int
+	nacked  map[uint64]bool // generations that were told to go back, and have not
+	stated  bool            // the agent was sent the state
+	refused bool            // the agent was told that it may not have it after all
+	quality string          // how well the source can be followed
+	bytes   int64           // since the last acknowledgment
+	chunks  int
 
 	// Guarded by the outbox's mutex.
 	wants  wants
@@ -154,7 +163,7 @@ func (c *conn) hello() error {
 			return err
 		}
 	}
-	if err := c.link.Send(&dtc.Frame{Kind: dtc.FrameReady}); err != nil {
+	if err := c.link.Send(&dtc.Frame{Kind: dtc.FrameReady, ID: features}); err != nil {
 		return err
 	}
 	return c.link.Flush()
@@ -196,10 +205,17 @@ func (c *conn) receive() error {
 		if err := c.link.Recv(&f); err != nil {
 			return err
 		}
-		if err := c.handle(&f); err != nil {
+		taken, err := c.expect(&f)
+		if err == nil && !taken {
+			err = c.handle(&f)
+		}
+		if err != nil {
 			return err
 		}
 		if c.link.Buffered() == 0 {
+			if err := c.bear(); err != nil {
+				return err
+			}
 			c.out.flushAcks()
 		}
 	}
@@ -230,8 +246,16 @@ func (c *conn) handle(f *dtc.Frame) error {
 		return att.open(f)
 	case dtc.FrameAppend:
 		return att.append(f)
+	case dtc.FramePacked:
+		return att.packed(f)
+	case dtc.FrameHole:
+		return att.hole(f)
 	case dtc.FrameSeal:
 		return att.seal(f)
+	case dtc.FrameLost:
+		return att.lost(f)
+	case dtc.FrameFollow:
+		return att.follow(f)
 	case dtc.FrameGap:
 		return att.gap(f)
 	case dtc.FrameRewind:
@@ -285,7 +309,7 @@ func (c *conn) attach(f *dtc.Frame) error {
 		why := "it was given up at this moment: attach it again"
 		return c.out.push(dtc.Frame{Kind: dtc.FrameRefused, Stream: f.Stream, Text: errors.Join(errors.New(why), err).Error()})
 	}
-	if st.damage != nil {
+	if st.mend(c.peer.ID); st.damage != nil {
 		why := fmt.Sprintf("the monitor's side record of %q cannot be used: %v", st.alias, st.damage)
 		return c.out.push(dtc.Frame{Kind: dtc.FrameRefused, Stream: f.Stream, Text: why})
 	}

@@ -3,6 +3,7 @@ package logs
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -41,6 +42,32 @@ func someSide(tb testing.TB) []byte {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	return b
+}
+
+// The forms of a side record.
+const (
+	asWritten = iota
+	compacted
+)
+
+// segmentedSide is one of a copy in several files.
+func segmentedSide(tb testing.TB, form int) []byte {
+	tb.Helper()
+	r, a := inSegments(tb, nil, "one\n", "two\n", "three\n", "four\n")
+	r.drop("app.log", 1)
+	check(tb, os.Truncate(r.path(".app.log.4"), 2))
+	check(tb, os.Remove(r.path(".app.log.8")))
+	a.append(1, 1, 19, "five\n")
+	a.durable(1, 1, 24)
+	r.stream("app.log").lookAtSegments()
+	if form == compacted {
+		check(tb, r.compact("app.log"))
+	}
+	a.close()
+	r.stop()
+	b, err := os.ReadFile(r.path(sideName("app.log")))
+	check(tb, err)
 	return b
 }
 
@@ -153,6 +180,78 @@ func TestDamagedSideIsRefused(t *testing.T) {
 	eventually(t, "the event", func() bool { return slices.Contains(r.eventStates(), dtc.StateRefused) })
 }
 
+// A side record that was put right, or moved away with its copy, is used when
+// its agent comes again: the service need not be started anew.
+func TestDamageIsMended(t *testing.T) {
+	for name, at := range map[string]int{"head": journalStart + 20, "behind it": -1} {
+		for _, away := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/moved away=%v", name, away), func(t *testing.T) {
+				r := newRig(t)
+				a := r.connect(peerA)
+				a.attach(1, "app.log")
+				a.open(1, 1, "one")
+				a.append(1, 1, 0, "hello\n")
+				a.durable(1, 1, 6)
+				a.open(1, 2, "two")
+				a.append(1, 2, 0, "more\n")
+				a.durable(1, 2, 5)
+				a.close()
+				r.stop()
+				side := filepath.Join(r.dir, "10.0.0.7", sideName("app.log"))
+				good, err := os.ReadFile(side)
+				check(t, err)
+				bad := bytes.Clone(good)
+				place := at
+				if at < 0 { // in the second record, and others follow
+					_, n, _ := cutRecord(good[journalStart:])
+					place = journalStart + n + 10
+				}
+				bad[place] ^= 1
+				check(t, os.WriteFile(side, bad, 0o640))
+				r = r.again()
+				a = r.connect(peerA)
+				a.send(dtc.Frame{Kind: dtc.FrameAttach, Stream: 1, Text: "app.log"})
+				f := a.recv()
+				for f.Kind == dtc.FramePaused || f.Kind == dtc.FrameResumed {
+					f = a.recv()
+				}
+				if f.Kind != dtc.FrameRefused {
+					t.Fatalf("frame %+v", f)
+				}
+				a.close()
+				if away {
+					check(t, os.Rename(side, filepath.Join(r.dir, "side")))
+					check(t, os.Rename(r.path("app.log"), filepath.Join(r.dir, "copy")))
+				} else {
+					check(t, os.WriteFile(side, good, 0o640))
+				}
+				a = r.connect(peerA)
+				s := a.attach(1, "app.log")
+				if away {
+					if len(s) != 0 {
+						t.Fatalf("state %+v", s)
+					}
+					a.open(1, 1, "one")
+					a.append(1, 1, 0, "hello\n")
+					a.durable(1, 1, 6)
+					if got := r.content("app.log"); got != "hello\n" {
+						t.Fatalf("copy %q", got)
+					}
+					return
+				}
+				if len(s) != 2 || s[1].Position != 5 {
+					t.Fatalf("state %+v", s)
+				}
+				a.append(1, 2, 5, "last\n")
+				a.durable(1, 2, 10)
+				if got := r.content("app.log"); got != "hello\nmore\nlast\n" {
+					t.Fatalf("copy %q", got)
+				}
+			})
+		}
+	}
+}
+
 func TestEntriesRoundTrip(t *testing.T) {
 	from, to := int64(3), int64(-1)
 	at := time.Unix(1_700_000_000, 5)
@@ -172,7 +271,23 @@ func TestEntriesRoundTrip(t *testing.T) {
 		&toldEntry{9},
 		&markEntry{arrival{100, 1_700_000_000, 1}},
 		&marksEntry{[]arrival{{1, 2, 3}, {10, 20, 1}, {5, 18, 60}}},
-		&summaryEntry{4, 1, 10, 20, []extent{{0, 0, 0, 1, 0, 10}, {10, 10, 5, 3, 1, math.MaxInt64}}, ext},
+		&summaryEntry{4, 1, 10, 20, []extent{
+			{0, 0, 0, 1, 0, 10, false},
+			{10, 10, 5, 3, 0, 11, true},
+			{20, 20, 15, 3, 1, math.MaxInt64, true},
+			{30, 30, 5, 4, 1, math.MaxInt64, false},
+		}, ext},
+		&segmentEntry{9, 10, 8, 1_700_000_000, fileKey{1, 2, -3}, ext},
+		&dropEntry{100, 50},
+		&changedEntry{3, -1, fileKey{}},
+		&segmentsEntry{
+			90,
+			sum{5, true},
+			70,
+			[]dropped{{3, 55, sum{7, true}}, {4, 0, sum{}}},
+			[]segment{{1, 70, 70, 90, 21, 20, 0, 1_700_000_000, fileKey{1, 2, 3}, sum{}}},
+			[]segment{{0, 1, 0, 70, 70, 70, 5, 6, fileKey{4, 5, 6}, sum{1, true}}},
+		},
 		&unverifiedEntry{span{1, 9}},
 	} {
 		b := appendRecord(nil, e)
@@ -220,6 +335,8 @@ func FuzzParseSide(f *testing.F) {
 	whole := someSide(f)
 	f.Add(whole)
 	f.Add(whole[:len(whole)-3])
+	f.Add(segmentedSide(f, asWritten))
+	f.Add(segmentedSide(f, compacted))
 	f.Add(encodeSide([]entry{&headerEntry{formatVersion, "id", "peer", "alias", time.Unix(0, 0)}}))
 	f.Add([]byte(magic))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -245,13 +362,15 @@ func FuzzParseSide(f *testing.F) {
 // FuzzJournal gives the records behind a right beginning, with right checksums.
 func FuzzJournal(f *testing.F) {
 	whole := someSide(f)
-	for at := journalStart; at < len(whole); {
-		body, n, ok := cutRecord(whole[at:])
-		if !ok {
-			break
+	for _, whole := range [][]byte{whole, segmentedSide(f, asWritten), segmentedSide(f, compacted)} {
+		for at := journalStart; at < len(whole); {
+			body, n, ok := cutRecord(whole[at:])
+			if !ok {
+				break
+			}
+			f.Add(bytes.Clone(body))
+			at += n
 		}
-		f.Add(bytes.Clone(body))
-		at += n
 	}
 	head := &headerEntry{formatVersion, "id", "peer", "alias", time.Unix(0, 0)}
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -273,4 +392,35 @@ func FuzzJournal(f *testing.F) {
 		g := &generation{number: 1, end: -1}
 		_, _ = parseSide(encodeSide([]entry{head, &bootEntry{}, g, e, e}), withArrivals)
 	})
+}
+
+// A side record of nothing, as a power loss may leave it where a file system
+// does not order data before names, is made anew; beside bytes it is not touched.
+func TestGarbageOfANewSide(t *testing.T) {
+	for name, c := range map[string]struct {
+		files map[string]string
+		state dtc.FrameKind
+	}{
+		"no copy":    {nil, dtc.FrameState},
+		"empty copy": {map[string]string{"app.log": ""}, dtc.FrameState},
+		"copy":       {map[string]string{"app.log": "x"}, dtc.FrameRefused},
+		"segment":    {map[string]string{"app.log": "", ".app.log.0": "x"}, dtc.FrameRefused},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.stop()
+			folder := filepath.Join(r.dir, "10.0.0.7")
+			check(t, os.MkdirAll(folder, 0o750))
+			check(t, os.WriteFile(filepath.Join(folder, sideName("app.log")), []byte(text(5000)), 0o640))
+			for file, content := range c.files {
+				check(t, os.WriteFile(filepath.Join(folder, file), []byte(content), 0o640))
+			}
+			r = r.again()
+			a := r.connect(peerA)
+			a.send(dtc.Frame{Kind: dtc.FrameAttach, Stream: 1, Text: "app.log"})
+			if f := a.recv(); f.Kind != c.state {
+				t.Fatalf("frame %+v", f)
+			}
+		})
+	}
 }

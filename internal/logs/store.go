@@ -42,12 +42,16 @@ type Options struct {
 	SyncEvery time.Duration
 
 	// MaxOpen is how many copies are held open at a time, each with two file
-	// descriptors. 0 means 512.
+	// descriptors. 0 means 1500.
 	MaxOpen int
 
 	Boot   string           // id of this boot of the machine; "": as the system says
 	Now    func() time.Time // nil: [time.Now]
 	Logger *slog.Logger     // nil: silence
+
+	// The shortest segment and how often retention looks; the tests' alone.
+	minSegment  int64
+	retainEvery time.Duration
 
 	// What makes a file, or its whole file system, durable; the tests' alone.
 	sync, syncfs func(*os.File) error
@@ -66,6 +70,9 @@ type Store struct {
 	teller teller
 	syncer syncer
 	paused pausedStreams
+
+	retention retention
+	unpacker  unpacker
 
 	mu      sync.Mutex // below a stream's; guards what follows
 	streams map[ownerKey]*stream
@@ -106,6 +113,7 @@ func OpenStore(dir string, opts Options) (*Store, error) {
 	}
 	s.disk = disk{path: dir, percent: opts.FreeFloorPercent, now: opts.Now}
 	s.syncer.wake, s.teller.wake, s.paused.wake = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
+	s.retention.wake, s.retention.changed = make(chan struct{}, 1), make(chan struct{}, 1)
 	if err := s.takeLock(); err != nil {
 		return nil, errors.Join(err, root.Close())
 	}
@@ -132,10 +140,16 @@ func (o Options) withDefaults() Options {
 		o.SyncEvery = 100 * time.Millisecond
 	}
 	if o.MaxOpen <= 0 {
-		o.MaxOpen = 512
+		o.MaxOpen = 1500
 	}
 	if o.Boot == "" {
 		o.Boot = bootID()
+	}
+	if o.minSegment <= 0 {
+		o.minSegment = minLen
+	}
+	if o.retainEvery <= 0 {
+		o.retainEvery = retainEvery
 	}
 	if o.sync == nil {
 		o.sync, o.syncfs = syncData, syncFS
@@ -300,6 +314,7 @@ func (s *Store) Run(ctx context.Context) error {
 	wg.Go(func() { s.runTeller(ctx) })
 	wg.Go(func() { s.runPaused(ctx) })
 	wg.Go(func() { s.runGuard(ctx) })
+	wg.Go(func() { s.runRetention(ctx) })
 	s.runSyncer(ctx)
 	wg.Wait()
 	guardThem(s.named(nil))
@@ -320,6 +335,7 @@ func (s *Store) Close() error {
 		st.release()
 		st.mu.Unlock()
 	}
+	s.unpacker.close()
 	return errors.Join(s.lock.Close(), s.root.Close())
 }
 

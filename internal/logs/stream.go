@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"time"
 
 	"dtc"
 )
@@ -34,8 +35,14 @@ type stream struct {
 	missed  bool        // a frame that is not repeated was dropped in a pause
 	muted   int         // events that were not told one by one
 	source  sourceSize
+	rules   *retentionRules // that keep is from
+	ruled   string          // the agent that it is for
+	keep    Retention
+	limits  limits        // the same for a live file
+	due     time.Time     // when retention has to look although nothing comes
 	kept    *kept         // of the replica that was let go last; nil: nothing
 	left    endpoint      // of the replica that was let go last
+	rest    *figures      // of the same; nil: not known
 	element *list.Element // in the store's loaded, guarded by the store's mutex
 	syncing bool          // a syncer has its files in hand
 }
@@ -54,8 +61,27 @@ type endpoint struct {
 	position, durable int64
 }
 
-// readHead reads the header of a side record.
+// readHead reads the header of a side record. One that cannot be read of a copy
+// that has no byte is what a power loss left of a new one: nothing depends on it.
 func readHead(root *os.Root, folder, alias string) (*headerEntry, error) {
+	h, err := parseHead(root, folder, alias)
+	if errors.Is(err, errDamaged) && isEmpty(root, Target{folder, alias}) {
+		return nil, fmt.Errorf("%w: %w", errUnfinished, err)
+	}
+	return h, err
+}
+
+// isEmpty tells whether it is certain that a copy has no byte in any file.
+func isEmpty(root *os.Root, t Target) bool {
+	info, err := root.Lstat(t.Folder + "/" + t.Alias)
+	if err == nil && info.Size() > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	closed, err := segmentNames{}.of(root, t)
+	return err == nil && len(closed) == 0
+}
+
+func parseHead(root *os.Root, folder, alias string) (*headerEntry, error) {
 	f, err := openPlain(root, folder+"/"+sideName(alias), os.O_RDONLY)
 	if err != nil {
 		return nil, err
@@ -106,21 +132,37 @@ func (st *stream) open() (*replica, error) {
 	}
 	st.store.used(st)
 	st.c.epoch = st.epoch
+	st.retained()
+	st.c.limits = st.limits
 	return st.c, nil
 }
 
 func (st *stream) loaded(c *replica) {
-	st.c, st.trust, st.kept = c, trust, nil
+	st.c, st.trust, st.kept, st.rest = c, trust, nil, nil
 	st.after(c)
 }
 
 // after hands over what a change of the replica left to do.
 func (st *stream) after(c *replica) {
+	if c.bloated() {
+		c.touch() // the syncer writes it anew, also where nothing but records came
+	}
 	if !c.dirty.IsZero() {
 		st.store.enqueue(st, c)
 	}
 	if len(c.events) > 0 {
 		st.store.teller.add(st)
+	}
+	if c.hasRolled {
+		c.hasRolled = false
+		st.store.retention.rolled(st)
+	}
+	if c.ripe && c.limits.length > 0 {
+		st.store.syncer.hurry()
+	}
+	if c.noRoll != "" {
+		st.store.log.Warn("a part of the copy cannot be closed now", "copy", st.dataPath(), "reason", c.noRoll)
+		c.noRoll = ""
 	}
 }
 
@@ -225,9 +267,10 @@ func (st *stream) release() {
 	if g := st.c.receiving(); g != nil {
 		left = endpoint{g.number, g.position, st.c.durablePosition(g)}
 	}
-	k := st.c.keepable()
+	k, rest := st.c.keepable(), st.c.figures()
+	st.due = st.c.retainDue(st.keep, st.now())
 	st.drop()
-	st.left, st.kept = left, k
+	st.left, st.kept, st.rest = left, k, &rest
 }
 
 // endOf returns how far a generation has come, without loading for what is

@@ -30,10 +30,7 @@ func (e *summaryEntry) put(b []byte) []byte {
 		b = putInt(b, x.source)
 		b = putUint(b, x.generation)
 		b = putUint(b, uint64(x.file))
-		if x.have == math.MaxInt64 {
-			x.have = -1
-		}
-		b = putInt(b, x.have)
+		b = putInt(b, x.putHave())
 	}
 	return e.last.put(b)
 }
@@ -49,11 +46,9 @@ func readSummary(d *decoder) *summaryEntry {
 	for range n {
 		x := extent{
 			base: d.position(), physical: d.position(), source: d.position(), generation: d.uint(),
-			file: readCount(d), have: d.int(),
+			file: readCount(d),
 		}
-		if x.have < 0 {
-			x.have = math.MaxInt64
-		}
+		x.readHave(d.int())
 		if x.base > maxPosition || x.physical > maxPosition || x.source > maxPosition || x.file > e.files {
 			d.fail()
 		}
@@ -64,6 +59,36 @@ func readSummary(d *decoder) *summaryEntry {
 		d.fail()
 	}
 	return e
+}
+
+// What have is on disk: as it is, or negative: unlimited, and of an extent that
+// is there because somebody changed the copy, which may have a limit too.
+const (
+	haveAll     = -1
+	haveForeign = -2 // less what there is: from haveForeign-1 on
+)
+
+func (x *extent) putHave() int64 {
+	all := x.have == math.MaxInt64
+	switch {
+	case x.foreign && all:
+		return haveForeign
+	case x.foreign:
+		return haveForeign - 1 - x.have
+	case all:
+		return haveAll
+	}
+	return x.have
+}
+
+func (x *extent) readHave(v int64) {
+	x.have, x.foreign = v, v <= haveForeign
+	switch {
+	case v == haveAll, v == haveForeign:
+		x.have = math.MaxInt64
+	case v < haveForeign:
+		x.have = haveForeign - 1 - v
+	}
 }
 
 func readCount(d *decoder) int {
@@ -85,6 +110,9 @@ func (e *summaryEntry) applyTo(m *model) error {
 	m.boots, m.files, m.forgotten, m.trusted = e.boots, e.files, e.forgotten, e.trusted
 	m.extents = e.extents
 	m.last = e.last
+	if i := slices.IndexFunc(m.extents, func(x extent) bool { return x.file == m.files }); i >= 0 {
+		m.begun = liveFile{base: m.extents[i].base}
+	}
 	return nil
 }
 
@@ -96,11 +124,20 @@ func (m *model) compact(now int64) []entry {
 		&m.header, &boot,
 		&summaryEntry{m.boots, m.files, m.forgotten, m.trusted, m.extents, m.last},
 	}
+	if len(m.segments)+len(m.doomed) > 0 || m.dropped > 0 || m.forgotten > 0 {
+		out = append(out, &segmentsEntry{m.begun.base, m.begun.sum, m.dropped, m.drops, m.segments, m.doomed})
+	}
 	for _, g := range m.generations {
 		out = append(out, g)
 	}
 	for i := range m.gaps {
 		out = append(out, &m.gaps[i])
+	}
+	for i := range m.lost {
+		out = append(out, &m.lost[i])
+	}
+	if m.hollowBytes > 0 {
+		out = append(out, &holeEntry{m.holeEnd - m.hollowBytes, m.hollowBytes})
 	}
 	for _, u := range m.unverified {
 		out = append(out, &unverifiedEntry{u})
@@ -109,10 +146,19 @@ func (m *model) compact(now int64) []entry {
 	for _, e := range m.events {
 		out = append(out, e)
 	}
-	for part := range slices.Chunk(thin(m.arrivals, now), maxMarks) {
+	for part := range slices.Chunk(thin(m.arrivalsOf(m.dropped), now), maxMarks) {
 		out = append(out, &marksEntry{part})
 	}
 	return out
+}
+
+// arrivalsOf returns the arrivals that say something of bytes from base on.
+func (m *model) arrivalsOf(base int64) []arrival {
+	all := m.arrivals
+	for len(all) > 1 && all[1].base <= base {
+		all = all[1:]
+	}
+	return all
 }
 
 // told returns up to which number every event has been told.

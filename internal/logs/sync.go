@@ -8,7 +8,17 @@ import (
 )
 
 // syncAt is how many bytes of one stream wait at most for the next round.
-const syncAt = 8 << 20
+const syncAt = 64 << 20
+
+// After a round the syncer rests for restPart times as long as that took, and
+// for restStream for each stream that it had, at most maxRest: where much comes
+// the disk is left to the writing, which a sync holds up, and where many streams
+// get a little they come together, so that one syncfs is enough for them.
+const (
+	restPart   = 2
+	restStream = 20 * time.Millisecond
+	maxRest    = time.Second
+)
 
 // syncWorkers is how many streams are made durable at a time: more would only
 // queue in the disk.
@@ -25,6 +35,7 @@ type syncer struct {
 	queue []*stream // each once
 	in    map[*stream]bool
 	due   time.Time // of the first; zero: at once
+	rest  time.Time // no round before, but for who is in a hurry
 	slow  int       // rounds that go without syncfs; the syncer's goroutine alone
 	wake  chan struct{}
 	round chan struct{} // closed at the end of the round under way, or the next
@@ -60,15 +71,17 @@ func (q *syncer) hurry() <-chan struct{} {
 	if q.round == nil {
 		q.round = make(chan struct{})
 	}
-	q.due = time.Time{}
+	q.due, q.rest = time.Time{}, time.Time{}
 	signal(q.wake)
 	return q.round
 }
 
-// roundEnds tells who waits that a round has ended.
-func (q *syncer) roundEnds() {
+// roundEnds tells who waits that a round of some streams has ended, which took
+// so long.
+func (q *syncer) roundEnds(now time.Time, took time.Duration, streams int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.rest = now.Add(min(max(restPart*took, time.Duration(streams)*restStream), maxRest))
 	if q.round != nil {
 		close(q.round)
 		q.round = nil
@@ -82,7 +95,7 @@ func (q *syncer) take(now time.Time) (batch []*stream, wait time.Duration) {
 	if len(q.queue) == 0 {
 		return nil, time.Hour
 	}
-	if wait := q.due.Sub(now); wait > 0 {
+	if wait := max(q.due.Sub(now), q.rest.Sub(now)); wait > 0 {
 		return nil, wait
 	}
 	batch, q.queue = q.queue, nil
@@ -97,8 +110,10 @@ func (s *Store) runSyncer(ctx context.Context) {
 	for {
 		batch, wait := s.syncer.take(s.opts.Now())
 		if len(batch) > 0 {
+			began := s.opts.Now()
 			s.syncAll(batch)
-			s.syncer.roundEnds()
+			now := s.opts.Now()
+			s.syncer.roundEnds(now, now.Sub(began), len(batch))
 			continue
 		}
 		timer.Reset(wait)
@@ -215,7 +230,7 @@ func (c *replica) end(m *syncMark) {
 		c.fresh = false
 	}
 	if m.extent == c.last.seq {
-		c.durable = m.slot
+		c.durable, c.unsafe = m.slot, false
 	}
 }
 
@@ -229,6 +244,11 @@ type unlocker interface {
 // gives the lock up while the disk works.
 func (c *replica) sync(lock unlocker) error {
 	m := c.begin()
+	if c.unsafe { // no mark may be safe before the extent that it belongs to
+		if err := c.syncUnlocked(lock, c.side); err != nil {
+			return err
+		}
+	}
 	if c.data != nil && m.base != c.durableBase() {
 		if err := c.syncUnlocked(lock, c.data); err != nil {
 			return err

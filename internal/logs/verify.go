@@ -1,17 +1,16 @@
 package logs
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // StreamInfo is what a store knows of one stream.
@@ -20,12 +19,14 @@ type StreamInfo struct {
 	Alias      string `json:"alias"`
 	Peer       string `json:"peer"`                // id of the agent
 	Size       int64  `json:"size"`                // bytes of the copy now
+	Received   int64  `json:"received"`            // bytes that the stream has ever had: the position of the next one
 	Durable    int64  `json:"durable"`             // of them safe from a power loss
 	Generation uint64 `json:"generation"`          // that receives; 0: none yet
 	Position   int64  `json:"position"`            // in it
 	Lag        *int64 `json:"lag,omitempty"`       // bytes that the source has more; nil: not known
 	State      string `json:"state"`               // "live", "waiting", "paused", "away", "damaged", "unverified"
 	Reason     string `json:"reason,omitempty"`    // why it waits or is damaged
+	Follow     string `json:"follow,omitempty"`    // what makes its source harder to follow than a local file; empty: nothing
 	Unverified int64  `json:"unverified,omitzero"` // bytes that no source could prove after a power loss
 }
 
@@ -81,7 +82,7 @@ func (st *stream) info() StreamInfo {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	i := StreamInfo{Folder: st.folder, Alias: st.alias, Peer: st.peer, State: StreamAway}
-	c, err := st.open()
+	f, err := st.figures()
 	switch {
 	case st.damage != nil:
 		i.State, i.Reason = StreamDamaged, st.damage.Error()
@@ -93,25 +94,24 @@ func (st *stream) info() StreamInfo {
 		i.State, i.Reason = StreamPaused, st.pause
 	case err != nil:
 		i.State, i.Reason = StreamPaused, reasonOf(err)
-	case c.suspect > 0:
+	case f.suspect:
 		i.State = StreamUnverified
-	case c.highest() == 0:
+	case f.empty:
 		i.State = StreamWaiting
 	case st.owner != nil:
 		i.State = StreamLive
+	}
+	if st.owner != nil {
+		i.Follow = st.owner.quality
 	}
 	i.Size = sizeAt(st.root, st.dataPath())
 	if err != nil {
 		return i
 	}
-	i.Durable = c.durableBase()
-	for _, u := range c.unverified {
-		i.Unverified += u.to - u.from
-	}
-	if g := c.receiving(); g != nil {
-		i.Generation, i.Position = g.number, g.position
-	}
-	i.Lag = st.lag(c)
+	i.Size += f.closed
+	i.Received, i.Durable, i.Unverified = f.received, f.durable, f.unverified
+	i.Generation, i.Position = f.generation, f.position
+	i.Lag = st.lag(&f)
 	return i
 }
 
@@ -124,20 +124,6 @@ func sizeAt(root *os.Root, name string) int64 {
 	return there.Size()
 }
 
-// lag returns how many bytes the source has more than the copy.
-func (st *stream) lag(c *replica) *int64 {
-	if !st.source.known || st.owner == nil {
-		return nil
-	}
-	lag := st.source.later
-	if g := c.find(st.source.generation); g != nil {
-		lag += max(st.source.size-g.position, 0)
-	} else {
-		lag += st.source.size
-	}
-	return &lag
-}
-
 // Finding is what a verification says of one generation of a stream.
 type Finding struct {
 	Folder     string `json:"folder"`
@@ -145,8 +131,9 @@ type Finding struct {
 	Generation uint64 `json:"generation,omitzero"` // 0: of the whole stream
 	From       int64  `json:"from"`                // positions in the generation that were looked at
 	To         int64  `json:"to"`
+	Dropped    int64  `json:"dropped,omitzero"` // bytes before From that retention has dropped
 	Verdict    string `json:"verdict"`
-	Place      *int64 `json:"place,omitempty"`  // position in the generation of the first byte that differs
+	Place      *int64 `json:"place,omitempty"`  // position in the generation of the first byte that differs, or that was not compared yet
 	Reason     string `json:"reason,omitempty"` // how it is known, or why it is not
 }
 
@@ -155,17 +142,26 @@ const (
 	VerdictExact   = "exact"
 	VerdictDiffers = "not exact"
 	VerdictUnknown = "not known"
-)
 
-// verifyBlock is how many bytes are hashed at a time.
-const verifyBlock = 4 << 20
+	VerdictDropped  = "dropped"  // by retention: these bytes are no more to be proven
+	VerdictChecking = "checking" // none yet: how far it has come
+)
 
 // Verify has the agents of the selected streams hash their sources, compares
 // the copies with that, and calls each for every generation, in the order of
 // the targets.
 func (s *Store) Verify(ctx context.Context, targets []Target, each func(Finding) error) error {
-	for _, st := range s.inOrder(targets) {
-		if err := st.verify(ctx, each); err != nil {
+	return s.verifyAll(ctx, &VerifyRequest{Targets: targets}, each)
+}
+
+func (s *Store) verifyAll(ctx context.Context, req *VerifyRequest, each func(Finding) error) error {
+	zeros := sync.OnceValue(func() [sha256.Size]byte { return zerosHash(holeBlock) })
+	for _, st := range s.inOrder(req.Targets) {
+		c := &comparing{st: st, zeros: zeros, told: time.Now()}
+		if req.Progress {
+			c.tell = each
+		}
+		if err := st.verify(ctx, c, each); err != nil {
 			return err
 		}
 	}
@@ -204,95 +200,28 @@ func (s *Store) targeted(t Target) []*stream {
 	return nil
 }
 
-// compare compares one generation block by block.
-func (st *stream) compare(ctx context.Context, f *Finding) {
-	if at, err := st.missing(f); err != nil {
-		f.Verdict, f.Place, f.Reason = VerdictDiffers, at, err.Error()
-		if at == nil {
-			f.Verdict = VerdictUnknown
-		}
-		return
-	}
-	for from := f.From; from < f.To; from += verifyBlock {
-		to := min(from+verifyBlock, f.To)
-		same, err := st.sameRange(ctx, f.Generation, from, to)
-		if err == nil && !same {
-			var at int64
-			if at, err = st.differsAt(ctx, f.Generation, from, to); err == nil {
-				f.Verdict, f.Place = VerdictDiffers, &at
-				return
-			}
-		}
-		if err != nil {
-			f.Verdict, f.Reason = VerdictUnknown, err.Error()
-			return
-		}
-	}
-	f.Verdict = VerdictExact
-}
-
-// differsAt finds the first byte of [from, to), which differs, that does.
-func (st *stream) differsAt(ctx context.Context, generation uint64, from, to int64) (int64, error) {
-	for to-from > 1 {
-		middle := from + (to-from)/2
-		same, err := st.sameRange(ctx, generation, from, middle)
-		if err != nil {
-			return 0, err
-		}
-		if same {
-			from = middle
-		} else {
-			to = middle
-		}
-	}
-	return from, nil
-}
-
-// sameRange compares [from, to) of a generation on both sides.
-func (st *stream) sameRange(ctx context.Context, generation uint64, from, to int64) (bool, error) {
-	var mine [sha256.Size]byte
-	var mineErr error
-	var wg sync.WaitGroup
-	wg.Go(func() { mine, mineErr = st.hashRange(ctx, generation, from, to) })
-	a, err := st.ask(ctx, generation, from, to)
-	wg.Wait()
-	switch {
-	case mineErr != nil:
-		return false, mineErr
-	case err != nil:
-		return false, err
-	case a.Text != "":
-		return false, errors.New(answerText(a.Text))
-	case a.End < to:
-		return false, fmt.Errorf("the source has only %d bytes of it", a.End)
-	case len(a.Data) != sha256.Size:
-		return false, errors.New("its agent sent no hash")
-	}
-	return bytes.Equal(mine[:], a.Data), nil
-}
-
 // hashRange hashes [from, to) of a generation of the copy, without keeping the
 // stream's writer waiting.
 func (st *stream) hashRange(ctx context.Context, generation uint64, from, to int64) (sum [sha256.Size]byte, err error) {
 	if from < 0 || to < from || to > maxPosition {
 		return sum, errors.New("not a range")
 	}
+	var parts []piece
+	var files dataFiles
 	st.mu.Lock()
-	var pieces []piece
 	c, err := st.open()
-	var f *os.File
 	if err == nil {
-		pieces = c.pieces(generation)
-		f, err = c.again()
+		parts, err = cutPieces(c.pieces(generation), from, to)
+	}
+	if err == nil {
+		files, err = c.openPieces(parts)
 	}
 	st.mu.Unlock()
-	if f != nil {
-		defer f.Close() // nothing was written
-	}
 	if err != nil {
 		return sum, err
 	}
-	return hashRange(contextReader{ctx, f}, pieces, from, to)
+	defer files.close()
+	return hashPieces(files.within(ctx), parts)
 }
 
 // again opens the data file a second time, for reading.

@@ -180,7 +180,7 @@ func TestStreamsAndLag(t *testing.T) {
 	if len(listed) != 1 || listed[0].Alias != "app.log" {
 		t.Fatalf("%+v", listed)
 	}
-	b, err := json.Marshal(VerifyRequest{[]Target{{"10.0.0.7", "nothing"}}})
+	b, err := json.Marshal(VerifyRequest{Targets: []Target{{"10.0.0.7", "nothing"}}})
 	check(t, err)
 	check(t, r.Answer(t.Context(), VerbVerify, b, func(any) error { return errors.New("there is none") }))
 	a.close()

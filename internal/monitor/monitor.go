@@ -114,6 +114,7 @@ func New(opts Options) (*Monitor, error) {
 			_ = m.events.Close() // the store's error tells more
 			return nil, err
 		}
+		m.retain(&m.cfg)
 	}
 	return m, nil
 }
@@ -222,7 +223,11 @@ func (m *Monitor) reload() (*attempt, error) {
 	}
 	m.mu.Unlock()
 	// A mistake in the configuration must not keep a revoked agent in.
-	if err := m.trust(before); err != nil {
+	err := m.trust(before)
+	if configErr == nil {
+		m.retain(&cfg)
+	}
+	if err != nil {
 		return moving, errors.Join(configErr, err)
 	}
 	if configErr != nil {

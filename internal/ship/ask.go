@@ -2,6 +2,7 @@ package ship
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 
 	"dtc"
@@ -11,10 +12,11 @@ import (
 // question is what this side asked the monitor: whether its copy of sh begins
 // with the bytes that are left of the source.
 type question struct {
-	st   *stream
-	sh   *shipment
-	end  int64
-	file *follow.File
+	st    *stream
+	sh    *shipment
+	start int64 // of sh
+	end   int64
+	file  *follow.File
 }
 
 // ask asks for the hash of the copy of sh up to end; the caller holds st's
@@ -22,7 +24,7 @@ type question struct {
 func (x *session) ask(st *stream, sh *shipment, end int64) {
 	x.asked++
 	sh.asking = x.asked
-	x.questions[x.asked] = &question{st, sh, end, sh.File}
+	x.questions[x.asked] = &question{st, sh, sh.Start, end, sh.File}
 	x.send(st, dtc.Frame{Kind: dtc.FrameAsk, ID: x.asked, Generation: sh.number, Offset: sh.Start, End: end})
 }
 
@@ -38,7 +40,7 @@ func (x *session) answered(f *dtc.Frame) error {
 		return x.refute(q, f.ID)
 	}
 	x.jobs.Go(func() {
-		sum, end, err := follow.Hash(q.file, q.sh.Start, q.end, x.ctx)
+		sum, end, err := follow.Hash(q.file, q.start, q.end, x.ctx)
 		equal := err == nil && end == q.end && bytes.Equal(sum, f.Data)
 		decide := x.refute
 		if equal {
@@ -62,7 +64,8 @@ func (x *session) rewind(q *question, id uint64) error {
 		Kind: dtc.FrameRewind, Generation: sh.number, Offset: q.end,
 		Text: clip(fmt.Sprintf("%s lost its end: it had %d bytes, and %d are left", st.path, sh.Position(), q.end)),
 	})
-	x.reattach(st) // what the monitor says next is in no doubt
+	sh.Shorten(q.end) // what of it was not read is lost
+	x.reattach(st)    // what the monitor says next is in no doubt
 	return nil
 }
 
@@ -120,7 +123,7 @@ func (x *session) asksUs(st *stream, f *dtc.Frame) {
 	end := f.End
 	x.jobs.Go(func() {
 		x.hashing <- struct{}{}
-		sum, to, err := follow.Hash(file, answer.Offset, end, x.ctx)
+		sum, to, err := x.hash(file, answer.Offset, end)
 		<-x.hashing
 		if own != nil {
 			_ = own.Close()
@@ -135,4 +138,33 @@ func (x *session) asksUs(st *stream, f *dtc.Frame) {
 			return nil
 		}})
 	})
+}
+
+// maxHollowHash is the longest hole whose hash is kept: a verification asks for
+// blocks of one length where the copy has one.
+const maxHollowHash = 64 << 20
+
+// hash returns the SHA-256 of a range of a file for the monitor, and up to where
+// there was any. The place in x.hashing is the caller's. Of a hole that is not
+// read, and the next one of that length costs nothing.
+func (x *session) hash(file *follow.File, from, to int64) (sum []byte, end int64, err error) {
+	n := to - from
+	if n <= 0 || n > maxHollowHash || file.DataFrom(from, to) != to {
+		return follow.Hash(file, from, to, x.ctx)
+	}
+	if x.hollow.n != n {
+		h := sha256.New()
+		zeros := make([]byte, 64<<10)
+		for left := n; left > 0; left -= int64(len(zeros)) {
+			_, _ = h.Write(zeros[:min(left, int64(len(zeros)))]) // it never fails
+		}
+		x.hollow.n, x.hollow.sum = n, h.Sum(nil)
+	}
+	return x.hollow.sum, to, nil
+}
+
+// hollowHash is the SHA-256 of n NULs.
+type hollowHash struct {
+	n   int64
+	sum []byte
 }

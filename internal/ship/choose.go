@@ -38,6 +38,10 @@ func (st *stream) choose(r *follow.Reader, now time.Time) (*shipment, task) {
 	since = now.Add(-maxHold)
 	for _, g := range st.chain.Generations {
 		sh := st.shipment(g)
+		if q := st.sought(g); q != nil {
+			blocked, since = true, later(since, q.hold.Add(-maxHold))
+			continue
+		}
 		if sh.asking != 0 || sh.over {
 			blocked = blocked || sh.asking != 0
 			continue
@@ -50,7 +54,10 @@ func (st *stream) choose(r *follow.Reader, now time.Time) (*shipment, task) {
 			}
 			continue
 		}
-		if t == taskChunk && sh.number == 0 && blocked {
+		// Of a folder that changed while it was read there may be a file that
+		// comes before this one.
+		opens := sh.unbegun() && (t == taskChunk || t == taskEnd && sh.Left()+int64(len(sh.Losses)) > 0)
+		if opens && (blocked || !st.chain.Settled()) {
 			if sh.waiting.IsZero() {
 				sh.waiting = now
 			}
@@ -65,7 +72,7 @@ func (st *stream) choose(r *follow.Reader, now time.Time) (*shipment, task) {
 		if best == nil || sh.turn < best.turn {
 			best, what = sh, t
 		}
-		if t == taskChunk && sh.number == 0 { // only one new generation at a time, in order
+		if opens { // only one new generation at a time, in order
 			return best, what
 		}
 		if sh.caughtUp.IsZero() {
@@ -75,6 +82,11 @@ func (st *stream) choose(r *follow.Reader, now time.Time) (*shipment, task) {
 	}
 	return best, what
 }
+
+// unbegun reports whether nothing of a generation was ever sent, as far as the
+// monitor still knows: a power loss may leave it that there is one, and take the
+// end of the one before.
+func (sh *shipment) unbegun() bool { return sh.number == 0 || sh.Position() == sh.Start }
 
 func later(a, b time.Time) time.Time {
 	if a.IsZero() || b.IsZero() {
@@ -99,6 +111,9 @@ func (st *stream) inspect(r *follow.Reader, sh *shipment, now time.Time) task {
 		return taskEnd
 	}
 	if sh.Copy {
+		if sh.Left() > 0 && !sh.drained && sh.Packed() && sh.File.Waiting() {
+			return taskNone
+		}
 		if sh.Left() > 0 && !sh.drained {
 			return taskChunk
 		}
@@ -106,7 +121,7 @@ func (st *stream) inspect(r *follow.Reader, sh *shipment, now time.Time) task {
 	}
 	stat, err := r.Look(sh.Generation)
 	switch {
-	case errors.Is(err, follow.ErrCut):
+	case errors.Is(err, follow.ErrCut), errors.Is(err, follow.ErrStale):
 		return taskCut
 	case err != nil:
 		st.wakeAt(now.Add(time.Second)) // a disk that fails may come back

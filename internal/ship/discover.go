@@ -39,7 +39,7 @@ func (s *Shipper) add(r *rule, path, alias string) *stream {
 		return nil
 	}
 	st := &stream{
-		alias: alias, path: path, rule: r, fromEnd: r.FromEnd,
+		alias: alias, path: path, rule: r, fromEnd: r.FromEnd, finder: s.finder,
 		chain:     s.host.NewChain(path),
 		shipments: map[*follow.Generation]*shipment{},
 		tokens:    map[*follow.Generation]uint64{},

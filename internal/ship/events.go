@@ -17,7 +17,9 @@ func (s *Shipper) touch(st *stream) {
 		s.dmu.Lock()
 		if _, ok := s.active[st]; !ok {
 			s.active[st] = struct{}{}
-			s.signal()
+			if len(s.active) == 1 || st.polled.Load() { // else Run looks soon anyway
+				s.signal()
+			}
 		}
 		s.dmu.Unlock()
 	}
@@ -104,10 +106,10 @@ func (s *Shipper) scanEvery() time.Duration {
 // loseWatcher goes on without the system's events.
 func (s *Shipper) loseWatcher() {
 	s.mu.Lock()
-	s.watcher = nil
+	defer s.mu.Unlock()
+	s.watcher, s.unheard = nil, "the system tells no more"
 	clear(s.watched)
-	s.mu.Unlock()
-	s.soilPatterns()
+	s.soilAll() // that nothing is told of them any more is noted with the path
 }
 
 // watchFolders watches every folder in which a followed file is or may come to
@@ -134,6 +136,7 @@ func (s *Shipper) watchFolders() {
 		if !wanted[dir] {
 			s.watcher.Forget(dir)
 			delete(s.watched, dir)
+			delete(s.unwatched, dir)
 		}
 	}
 	fresh := false
@@ -144,6 +147,10 @@ func (s *Shipper) watchFolders() {
 			s.log.Warn("changes in a folder are not told by the system, and are looked for instead", "folder", dir, "error", err)
 		}
 		s.watched[dir] = err == nil
+		delete(s.unwatched, dir)
+		if err != nil {
+			s.unwatched[dir] = whyUnwatched(err)
+		}
 		fresh = fresh || !known && err == nil
 	}
 	if fresh {
@@ -164,14 +171,15 @@ func existing(dir string) string {
 }
 
 // watchFiles watches the files of st that events of its folder do not reach:
-// those that were renamed and those that a link leads to.
-func (s *Shipper) watchFiles(st *stream) {
+// those that were renamed and those that a link leads to. It reports whether it
+// is news how well the stream can be followed.
+func (s *Shipper) watchFiles(st *stream) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.closed {
-		return
+		return false
 	}
 	rotated := int64(0)
 	for _, g := range st.chain.Generations {
@@ -195,6 +203,7 @@ func (s *Shipper) watchFiles(st *stream) {
 		}
 	}
 	s.placeLinks(st)
+	return s.judge(st)
 }
 
 func (s *Shipper) watchFile(st *stream, g *follow.Generation) {
@@ -229,16 +238,9 @@ func (s *Shipper) knownFolder(dir string) bool {
 	return known
 }
 
-// anyPolled reports whether there is a stream whose changes are not told.
-func (s *Shipper) anyPolled() bool {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	for _, st := range s.streams {
-		if st.polled.Load() {
-			return true
-		}
-	}
-	return false
+// polledStreams returns the streams whose changes are not told.
+func (s *Shipper) polledStreams() []*stream {
+	return slices.DeleteFunc(s.all(), func(st *stream) bool { return !st.polled.Load() })
 }
 
 // odd reports whether the folder of st's path does not tell of everything that

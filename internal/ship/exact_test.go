@@ -126,6 +126,7 @@ func (s *source) run(stop *atomic.Bool) {
 			s.done[0]++
 		case k < 31:
 			s.write(s.rnd.IntN(1 << 20))
+			s.hollow(s.rnd.IntN(1 << s.rnd.IntN(22)))
 			s.done[1]++
 		case k < 34 && s.how != "copy":
 			if s.rnd.IntN(2) == 0 {
@@ -179,6 +180,18 @@ func (s *source) write(n int) {
 		panic(err)
 	}
 	s.truth = append(s.truth, b...)
+}
+
+// hollow makes the file n bytes longer without writing any.
+func (s *source) hollow(n int) {
+	st, err := s.f.Stat()
+	if err == nil {
+		err = s.f.Truncate(st.Size() + int64(n))
+	}
+	if err != nil {
+		panic(err)
+	}
+	s.truth = append(s.truth, make([]byte, n)...)
 }
 
 // shift makes room for a new sibling with the number 1.

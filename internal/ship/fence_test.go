@@ -58,11 +58,21 @@ type scripted struct {
 
 func newScripted(t *testing.T, s *Shipper) *scripted {
 	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = s.Run(ctx) })
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	return againScripted(t, s)
+}
+
+// againScripted is the next connection of an agent that runs.
+func againScripted(t *testing.T, s *Shipper) *scripted {
+	t.Helper()
+	until(t, "the last connection has ended", func() bool { return s.session.Load() == nil })
 	a, b := net.Pipe()
 	m := &scripted{t: t, link: wire.NewLink(b), got: make(chan dtc.Frame, 10_000)}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	wg.Go(func() { _ = s.Run(ctx) })
 	wg.Go(func() { _ = s.Serve(ctx, wire.NewLink(a)) })
 	wg.Go(func() {
 		var f dtc.Frame

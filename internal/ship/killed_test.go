@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,6 +32,8 @@ const (
 	rootEnv    = "DTC_SHIP_ROOT"
 	addressEnv = "DTC_SHIP_ADDRESS"
 	namesEnv   = "DTC_SHIP_NAMES"
+	bootEnv    = "DTC_SHIP_BOOT" // of the monitor, empty: as the system says
+	keepEnv    = "DTC_SHIP_KEEP" // how many bytes of a copy it keeps, empty: all
 )
 
 func TestMain(m *testing.M) {
@@ -83,6 +86,7 @@ func helperMonitor() int {
 			_, err := fmt.Fprintf(os.Stdout, "%s %s %v %s\n", e.Alias, e.State, deref(e.To), e.Reason)
 			return err
 		},
+		Boot:   os.Getenv(bootEnv),
 		Logger: log,
 	})
 	if err != nil {
@@ -93,6 +97,9 @@ func helperMonitor() int {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
 	}()
+	if keep, err := strconv.ParseInt(os.Getenv(keepEnv), 10, 64); err == nil {
+		store.SetRetention(func(_, _, _ string) logs.Retention { return logs.Retention{Size: keep} })
+	}
 	go func() { _ = store.Run(context.Background()) }()
 	peer := dtc.Peer{ID: "agent-1", Role: dtc.RoleAgent, IPs: []netip.Addr{netip.MustParseAddr("10.0.0.7")}}
 	for {
@@ -136,10 +143,29 @@ func (h *helper) kill() {
 	_ = h.pipe.Close()
 }
 
-// TestKilled kills the agent and the monitor at any moment while files are
-// written and rotated. At the end every copy is byte for byte what was written.
+// TestKilled kills the agent, the monitor, or either at any moment while files
+// are written and rotated. At the end every copy is byte for byte what was
+// written.
 func TestKilled(t *testing.T) {
 	t.Parallel()
+	for _, victims := range []string{"agent", "monitor", "agent or monitor"} {
+		t.Run(victims, func(t *testing.T) {
+			t.Parallel()
+			testKilled(t, victims)
+		})
+	}
+}
+
+// killPause is how long something lives.
+func killPause(rnd *rand.Rand) time.Duration {
+	if long() {
+		return time.Duration(5+rnd.IntN(120)) * time.Millisecond
+	}
+	return time.Duration(20+rnd.IntN(250)) * time.Millisecond // with the race detector a start takes long
+}
+
+func testKilled(t *testing.T, victims string) {
+	t.Helper()
 	rnd := seed(t)
 	root := t.TempDir()
 	if err := os.Mkdir(filepath.Join(root, "src"), 0o755); err != nil {
@@ -167,8 +193,8 @@ func TestKilled(t *testing.T) {
 	}
 	kills := [2]int{}
 	for end := time.Now().Add(*tortureDuration); time.Now().Before(end); {
-		time.Sleep(time.Duration(20+rnd.IntN(250)) * time.Millisecond)
-		victim := rnd.IntN(2)
+		time.Sleep(killPause(rnd))
+		victim := map[string]int{"agent": 0, "monitor": 1, "agent or monitor": rnd.IntN(2)}[victims]
 		h := []*helper{agent, monitor}[victim]
 		h.kill()
 		kills[victim]++

@@ -3,6 +3,7 @@ package ship
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -54,7 +55,7 @@ func (x *session) granted(st *stream, f *dtc.Frame) {
 // renamed at this very moment it is tried again later: that something was not
 // seen does not mean that it is gone.
 func (x *session) match(st *stream) {
-	m := &matching{x: x, st: st, remotes: slices.Clone(st.pending)}
+	m := &matching{x: x, st: st, reader: x.reader, remotes: slices.Clone(st.pending), plain: true, log: x.log}
 	if err := m.run(); err != nil {
 		st.attempts++
 		if st.attempts%matchTries == 1 {
@@ -69,6 +70,10 @@ func (x *session) match(st *stream) {
 	}
 	x.log.Debug("a stream was matched", "alias", st.alias, "monitor", len(m.remotes), "lost", len(st.lost), "files", st.describe(), "family", m.seen)
 	st.toMatch, st.granted, st.pending, st.attempts = false, true, nil, 0
+	m.keepKnown()
+	if len(st.searches) > 0 {
+		x.s.finder.add(st, time.Now())
+	}
 	st.account()
 }
 
@@ -76,11 +81,17 @@ func (x *session) match(st *stream) {
 type matching struct {
 	x       *session
 	st      *stream
+	reader  *follow.Reader
+	log     *slog.Logger
 	remotes []remote                         // ascending
 	before  map[*follow.Generation]*shipment // of the connection before
 	first   bool                             // no match was without doubt in this process
 	seen    string                           // the family, for debugging
 	doubt   bool                             // the monitor must be asked how much of a file is left
+
+	archives []follow.Member // of the family
+	from     uint64          // the generation that is looked after for later ones
+	plain    bool            // files that are no archives may have come later than what the monitor has
 }
 
 var errUnstable = errors.New("its siblings are being renamed")
@@ -109,6 +120,11 @@ func (m *matching) run() error {
 		}
 	}
 	m.tellMissing()
+	for g, old := range m.before {
+		if old.reason != "" && slices.Contains(st.chain.Generations, g) {
+			st.shipment(g).reason = old.reason
+		}
+	}
 	st.matched = st.matched || !m.doubt
 	return m.resetUnknown()
 }
@@ -120,8 +136,8 @@ func (m *matching) cutUnread() {
 		if g.File == nil || g.Copy || g.Doubtful() || g.Mark.Length > 0 {
 			continue
 		}
-		if _, err := m.x.reader.Look(g); errors.Is(err, follow.ErrCut) {
-			m.st.chain.Cut(m.x.reader, g)
+		if _, err := m.reader.Look(g); errors.Is(err, follow.ErrCut) {
+			m.st.chain.Cut(m.reader, g)
 		}
 	}
 }
@@ -135,14 +151,13 @@ func (m *matching) resetUnknown() error {
 		}
 		old := m.before[g]
 		switch {
-		case old != nil && old.number > 0 && len(m.remotes) > 0 && old.number < m.remotes[0].Generation:
-			m.st.chain.Remove(g)
-			delete(m.st.shipments, g)
+		case old != nil && old.number > 0 && len(m.remotes) > 0 && old.number < m.remotes[0].Generation, m.orphaned(g):
+			m.st.discard(g)
 		case g.Position() == g.Start:
 		case g.File == nil || g.Start == 0:
 			g.Mark, g.Head, g.Low = follow.Mark{Offset: g.Start}, follow.Mark{}, g.Start
 		default:
-			if err := m.x.reader.StartAt(g, g.Start); err != nil {
+			if err := m.reader.StartAt(g, g.Start); err != nil {
 				return err
 			}
 		}
@@ -181,7 +196,7 @@ func (m *matching) resolveFile(id follow.Identity) {
 	first, last := mine[0], mine[len(mine)-1]
 	base := r.origin.Incarnation + 1
 	switch probe := *last; {
-	case m.x.reader.Resume(&probe, r.GenerationState) == nil:
+	case m.reader.Resume(&probe, r.GenerationState) == nil:
 		base = r.origin.Incarnation - last.Origin.Incarnation
 	case len(mine) > 1 && first.Seen >= r.Position, probe.Low > 0 && probe.Low < r.Position && len(mine) == 1:
 		base = r.origin.Incarnation // what was truncated since was the monitor's
@@ -227,12 +242,18 @@ func (m *matching) bind(r *remote, g *follow.Generation) error {
 		return nil
 	}
 	probe := *g
-	err := m.x.reader.Resume(&probe, r.GenerationState)
+	err := m.reader.Resume(&probe, r.GenerationState)
 	switch {
 	case err == nil:
 		*g = probe
 		m.continueIn(r, sh)
 		return nil
+	case errors.Is(err, follow.ErrStale):
+		m.st.chain.Forsake(g)
+		if !r.Sealed && g.Seen <= r.Position {
+			m.st.lost = append(m.st.lost, loss{r.Generation, r.Position, removedOnServer(r.origin.Path)})
+		}
+		return m.bind(r, g)
 	case !errors.Is(err, follow.ErrCut):
 		return err
 	}
@@ -247,7 +268,7 @@ func (m *matching) bind(r *remote, g *follow.Generation) error {
 		return nil
 	}
 	if g.Copy || g.Mark.Length > 0 { // it was read from in this process: what is known of its end stays known
-		m.st.chain.Cut(m.x.reader, g)
+		m.st.chain.Cut(m.reader, g)
 		return m.bind(r, g)
 	}
 	g.Restart(r.origin.Incarnation + 1)
@@ -279,7 +300,7 @@ func (m *matching) findFinished() {
 // came between the newest of them and what is at the path now.
 func (m *matching) findRotated() error {
 	st := m.st
-	family, err := st.chain.Family(follow.Everyone)
+	family, err := st.chain.FamilyAndArchives(follow.Everyone)
 	if err != nil {
 		return err
 	}
@@ -287,19 +308,28 @@ func (m *matching) findRotated() error {
 	if !family.Stable {
 		return errUnstable
 	}
+	m.noteArchives(&family)
 	for _, mem := range family.Members {
 		m.seen += fmt.Sprintf(" [%s: inode %d size %d]", mem.Name, mem.ID.Node[0], mem.Stat.Size)
 	}
 	last := -1 // index of the newest member that the monitor has
 	for i := range family.Members {
 		mem := &family.Members[i]
-		if r := m.newest(mem.ID); mem.File != nil && r != nil {
-			if err := m.takeKnown(r, mem); err != nil {
-				return err
-			}
-			if r.Generation == m.remotes[len(m.remotes)-1].Generation {
-				last = i // also if it has other content by now, or none
-			}
+		r := m.newest(mem.ID)
+		if g := m.st.chain.Held(mem.ID); g != nil { // it was not opened: its identity is not known whole
+			r = m.newest(g.Origin.Identity)
+		}
+		if r == nil {
+			continue
+		}
+		if r.Generation == m.remotes[len(m.remotes)-1].Generation {
+			last = i // also if it has other content by now, or none, or is held
+		}
+		if mem.File == nil {
+			continue
+		}
+		if err := m.takeKnown(r, mem); err != nil {
+			return err
 		}
 	}
 	for i := range slices.Backward(m.remotes) {
@@ -365,12 +395,12 @@ func (m *matching) takeCopy(r *remote, family *follow.Family) int {
 	}
 	for i := range slices.Backward(family.Members) {
 		mem := &family.Members[i]
-		if mem.File == nil || mem.Name == mem.Base || m.newest(mem.ID) != nil || !m.x.reader.Proves(mem.File, r.GenerationState) {
+		if mem.File == nil || mem.Name == mem.Base || m.newest(mem.ID) != nil || !m.reader.Proves(mem.File, r.GenerationState) {
 			continue
 		}
 		g := m.insert(mem.File, r)
 		mem.File = nil
-		if m.x.reader.Resume(g, r.GenerationState) != nil {
+		if m.reader.Resume(g, r.GenerationState) != nil {
 			m.st.chain.Remove(g)
 			return -1
 		}
@@ -396,7 +426,10 @@ func (m *matching) takeNewer(family *follow.Family, last int) {
 	next := m.firstNew()
 	for i := range family.Members {
 		mem := &family.Members[i]
-		if mem.File == nil || mem.Name == mem.Base || m.newest(mem.ID) != nil || !m.st.chain.Stranger(mem.ID) {
+		if mem.Compressed && m.later(family, i, last) {
+			m.takeArchive(mem, next)
+		}
+		if mem.File == nil || !m.plain || mem.Name == mem.Base || m.newest(mem.ID) != nil || !m.st.chain.Stranger(mem.ID) || m.st.chain.Held(mem.ID) != nil {
 			continue
 		}
 		later := i > last
@@ -411,10 +444,13 @@ func (m *matching) takeNewer(family *follow.Family, last int) {
 }
 
 // isCopy reports whether a file is a copy of something that the monitor has of
-// another one, which was truncated since.
+// another one, which was truncated since, or of which nobody can say so any more.
+// Of what was complete a copy has no more: a longer file only begins like it.
 func (m *matching) isCopy(mem *follow.Member) bool {
 	return slices.ContainsFunc(m.remotes, func(r remote) bool {
-		return m.truncated(&r) && m.x.reader.Proves(mem.File, r.GenerationState)
+		complete := r.Sealed && mem.Stat.Size <= r.Position
+		gone := complete && r.found == nil && !r.known && r.Position-r.Start >= dtc.HeadSize // perhaps truncated before
+		return (m.truncated(&r) && (complete || !r.Sealed) || gone) && m.reader.Proves(mem.File, r.GenerationState)
 	})
 }
 
@@ -431,14 +467,17 @@ func (m *matching) truncated(r *remote) bool {
 
 // insert puts the file of r before everything that came later.
 func (m *matching) insert(f *follow.File, r *remote) *follow.Generation {
-	next := m.firstNew()
+	return m.st.chain.Insert(f, r.origin, m.place(r))
+}
+
+// place returns the first generation that came later than r.
+func (m *matching) place(r *remote) *follow.Generation {
 	for _, g := range m.st.chain.Generations {
 		if sh := m.st.shipments[g]; sh != nil && sh.number > r.Generation {
-			next = g
-			break
+			return g
 		}
 	}
-	return m.st.chain.Insert(f, r.origin, next)
+	return m.firstNew()
 }
 
 // firstNew returns the first generation that the monitor does not know.
@@ -451,13 +490,18 @@ func (m *matching) firstNew() *follow.Generation {
 	return nil
 }
 
+// missing reports whether the rest of r is wanted, and was not found.
+func (m *matching) missing(r *remote) bool {
+	return r.found == nil && !r.known && !r.told && !r.Sealed
+}
+
 // tellMissing notes the generations that were not found anywhere.
 func (m *matching) tellMissing() {
 	for i := range m.remotes {
 		r := &m.remotes[i]
-		if r.found == nil && !r.known && !r.told && !r.Sealed {
-			m.st.lost = append(m.st.lost, loss{r.Generation, r.Position, fmt.Sprintf(
-				"what followed in %s is gone: it was removed or overwritten while nobody followed it", m.st.path)})
+		if !m.missing(r) || m.search(r) {
+			continue
 		}
+		m.st.lost = append(m.st.lost, loss{r.Generation, r.Position, whatFollowed(m.st.path)})
 	}
 }

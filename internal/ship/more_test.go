@@ -68,6 +68,10 @@ func TestOverflow(t *testing.T) {
 // A cascade of fifty files, and the next rotation every 50 ms.
 func TestCascade(t *testing.T) {
 	t.Parallel()
+	end := time.Now().Add(1500 * time.Millisecond)
+	if long() {
+		end = time.Now().Add(5 * time.Minute)
+	}
 	w := newWorld(t, appLog())
 	a := w.writer("app.log")
 	all := a.lines(1)
@@ -77,7 +81,7 @@ func TestCascade(t *testing.T) {
 	w.start()
 	w.up()
 	w.wait("app.log", all)
-	for range 30 {
+	for time.Now().Before(end) {
 		w.rotate("app.log")
 		_ = os.Remove(w.path("app.log.51"))
 		a.reopen()
@@ -85,6 +89,9 @@ func TestCascade(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	w.still("app.log", all)
+	if e := w.told(""); len(e) != 0 {
+		t.Fatalf("events: %+v", e)
+	}
 }
 
 // Two files that begin with the same bytes are two.
@@ -285,7 +292,7 @@ func TestLateAfterRelease(t *testing.T) {
 		a.reopen()
 		all = append(all, a.lines(2)...)
 		w.wait("app.log", all)
-		time.Sleep(300 * time.Millisecond)
+		until(t, "what was rotated is safe", w.safe)
 	}
 	all = append(all, old.lines(2)...)
 	w.wait("app.log", all)
@@ -298,4 +305,105 @@ func TestLateAfterRelease(t *testing.T) {
 	w.wait("app.log", all)
 	all = append(all, a.lines(2)...)
 	w.still("app.log", all)
+}
+
+// safe reports whether nothing of the rotated files that are held can be lost.
+func (w *world) safe() bool {
+	for _, st := range w.shipper.all() {
+		st.mu.Lock()
+		defer st.mu.Unlock()
+		for _, g := range st.chain.Generations {
+			if g != st.chain.Current() && !st.shipment(g).safe() {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Where a file that is held keeps its name from being used again, it is let go
+// when it is quiet, and taken up again when it grows.
+func TestYields(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, appLog())
+	w.yields = true
+	a := w.writer("app.log")
+	all := a.lines(3)
+	w.start()
+	w.up()
+	w.wait("app.log", all)
+	for range 4 {
+		old := w.writer("app.log")
+		w.rotate("app.log")
+		a.reopen()
+		all = append(all, a.lines(2)...)
+		w.wait("app.log", all)
+		for range 2 {
+			until(t, "the rotated file is let go", func() bool { return w.shipper.host.Opened() == 1 })
+			all = append(all, old.lines(2)...)
+			w.wait("app.log", all)
+			all = append(all, a.lines(2)...)
+			w.wait("app.log", all)
+		}
+	}
+	w.kill()
+	all = append(all, a.lines(2)...)
+	w.start()
+	w.up()
+	w.still("app.log", all)
+	if e := w.told(""); len(e) != 0 {
+		t.Fatalf("events: %+v", e)
+	}
+}
+
+// Of too many rotated files those that were written to last are kept, whichever
+// stream they belong to.
+func TestOldestRotatedGoFirst(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, File{Path: "a.log", Alias: "a"}, File{Path: "b.log", Alias: "b"}, File{Path: "c.log", Alias: "c"})
+	w.limits = Limits{Rotated: 4}
+	var writers []*writer
+	truths := map[string][]byte{}
+	for _, f := range w.files {
+		wr := w.writer(filepath.Base(f.Path))
+		truths[f.Alias] = wr.lines(3)
+		writers = append(writers, wr)
+	}
+	w.start()
+	w.up()
+	for alias, all := range truths {
+		w.wait(alias, all)
+	}
+	w.down()
+	var lost [][]byte
+	for round := range 3 { // of nine files the four that come last are kept
+		for i, f := range w.files {
+			b := writers[i].lines(2)
+			if 3*round+i < 5 {
+				lost = append(lost, b)
+			} else {
+				truths[f.Alias] = append(truths[f.Alias], b...)
+			}
+			time.Sleep(20 * time.Millisecond)
+			w.rotate(filepath.Base(f.Path))
+			writers[i].reopen()
+			until(t, "the new file is seen", func() bool { return w.shipper.host.Opened() == min(3+3*round+i+1, 7) })
+			time.Sleep(50 * time.Millisecond) // nothing tells when one was let go for another
+		}
+	}
+	time.Sleep(300 * time.Millisecond)
+	for i, f := range w.files {
+		truths[f.Alias] = append(truths[f.Alias], writers[i].lines(1)...)
+	}
+	w.up()
+	for _, f := range w.files {
+		w.still(f.Alias, truths[f.Alias])
+	}
+	total := 0
+	for _, e := range w.wantEvents(dtc.StateGap, len(lost)) {
+		total += int(*e.To - *e.From)
+	}
+	if want := len(join(lost...)); total != want {
+		t.Errorf("%d bytes are told to be lost, want %d", total, want)
+	}
 }

@@ -23,6 +23,7 @@ const (
 	minChunk = 64 << 10
 
 	sizeEvery = 250 * time.Millisecond
+	heldAgain = 50 * time.Millisecond // after bytes of a file server that are not certain yet
 )
 
 // outcome is what became of one turn of a stream.
@@ -37,7 +38,7 @@ const (
 
 // pump gives the stream one turn: at most one chunk is read. What is to be sent
 // is in x.out; it must be sent before the next turn of any stream.
-func (x *session) pump(st *stream, now time.Time) (outcome, error) {
+func (x *session) pump(st *stream, now time.Time) outcome {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.wake = time.Time{}
@@ -50,14 +51,17 @@ func (x *session) pump(st *stream, now time.Time) (outcome, error) {
 		x.match(st)
 	}
 	if st.session != x || !st.granted || st.stopped || st.closed {
-		return outIdle, nil
+		return outIdle
 	}
 	if st.highest == 0 {
 		if err := x.first(st); err != nil {
-			return outIdle, err
+			return x.unreadable(st, err, now)
 		}
 	}
 	x.tellLost(st)
+	x.tellLosses(st)
+	x.tellMissed(st)
+	x.tellQuality(st)
 	sh, what := st.choose(x.reader, now)
 	switch what {
 	case taskChunk:
@@ -65,64 +69,79 @@ func (x *session) pump(st *stream, now time.Time) (outcome, error) {
 		sh.turn = x.turns
 		return x.chunk(st, sh, now)
 	case taskEnd:
-		x.end(st, sh)
-		return outAgain, nil
+		if !st.seek(sh, now) {
+			x.end(st, sh)
+		}
+		return outAgain
 	case taskCut:
-		return outAgain, x.cut(st, sh)
+		return x.cut(st, sh, now)
 	default:
 		x.settle(st, now)
-		return outIdle, nil
+		return outIdle
 	}
 }
 
 // chunk reads on and appends what there is.
-func (x *session) chunk(st *stream, sh *shipment, now time.Time) (outcome, error) {
-	limit, ok := x.room(st, sh.Left())
+func (x *session) chunk(st *stream, sh *shipment, now time.Time) outcome {
+	limit, ok := x.room(st, sh)
 	if !ok {
 		x.tellSize(st, now)
-		return outFull, nil
+		return outFull
 	}
 	data, err := x.reader.Read(sh.Generation, limit)
 	switch {
-	case errors.Is(err, follow.ErrCut):
-		return outAgain, x.cut(st, sh)
+	case errors.Is(err, follow.ErrCut), errors.Is(err, follow.ErrStale):
+		return x.cut(st, sh, now)
+	case errors.Is(err, follow.ErrHole):
+		return x.pass(st, sh)
+	case errors.Is(err, follow.ErrHeld):
+		st.wakeAt(now.Add(heldAgain))
+		return outIdle
+	case errors.Is(err, follow.ErrPending):
+		return outAgain
+	case err != nil && sh.Packed():
+		x.log.Warn("an archive cannot be read on", "path", st.path, "error", err)
+		sh.reason, sh.drained = err.Error(), true
+		return outAgain
 	case err != nil:
-		x.log.Warn("a followed file cannot be read", "path", st.path, "error", err)
-		st.wakeAt(now.Add(time.Second))
-		return outIdle, nil
+		return x.unreadable(st, err, now)
 	case len(data) == 0:
 		sh.drained = sh.Copy
-		return outAgain, nil
+		return outAgain
 	}
 	x.open(st, sh)
-	off := sh.Position() - int64(len(data))
-	x.send(st, dtc.Frame{
-		Kind: dtc.FrameAppend, Generation: sh.number, Offset: off,
-		Data: data, Sum: crc32.Checksum(data, castagnoli()),
-	})
-	sh.sum = crc32.Update(sh.sum, castagnoli(), data)
+	f := x.shipped(st, data, sh.Position(), now)
+	f.Generation, f.Sum = sh.number, crc32.Checksum(data, castagnoli())
+	sh.sum = dtc.JoinSum(sh.sum, f.Sum, int64(len(data)))
+	x.send(st, f)
 	st.account()
 	switch {
 	case len(data) == dtc.MaxChunk:
 		x.tellSize(st, now)
-		return outBulk, nil
+		return outBulk
 	case len(data) == limit:
-		return outBulk, nil
-	case len(st.chain.Generations) > 1:
-		return outAgain, nil
+		return outBulk
+	case len(st.chain.Generations) > 1, sh.Left() > 0: // there may be a hole behind what was read
+		return outAgain
 	}
 	x.settle(st, now)
-	return outIdle, nil
+	return outIdle
 }
 
-// room returns how many bytes may be sent of a stream that has left bytes, and
-// false if it must wait.
-func (x *session) room(st *stream, left int64) (int, bool) {
-	all := x.inflight.Load()
+// archiveWindow bounds the bytes on their way of an archive: what the monitor
+// did not hear need not be decompressed again.
+const archiveWindow = follow.ArchiveBehind - dtc.MaxChunk
+
+// room returns how many bytes may be sent of sh, and false if it must wait.
+func (x *session) room(st *stream, sh *shipment) (int, bool) {
+	left, all := sh.Left(), x.inflight.Load()
 	if left > dtc.MaxChunk && all >= bulkWindow {
 		return 0, false
 	}
 	free := min(dtc.MaxWindow-st.inflight, dtc.MaxConnWindow-all, dtc.MaxChunk)
+	if sh.Packed() {
+		free = min(free, archiveWindow-max(sh.Position()-max(sh.acked, sh.Start), 0))
+	}
 	if free < min(left, minChunk) || free <= 0 {
 		return 0, false
 	}
@@ -134,6 +153,7 @@ func (x *session) open(st *stream, sh *shipment) {
 	if sh.number != 0 {
 		return
 	}
+	x.openSought(st, sh)
 	st.highest++
 	sh.number, sh.acked, sh.durable, sh.sum = st.highest, sh.Start, sh.Start, 0
 	x.send(st, dtc.Frame{Kind: dtc.FrameOpen, Generation: sh.number, Offset: sh.Start, Data: sh.Origin.Encode()})
@@ -163,7 +183,11 @@ func (x *session) end(st *stream, sh *shipment) {
 	if sh.File == nil || sh.Copy {
 		lost = sh.Left()
 	}
-	if sh.number == 0 && lost == 0 { // nothing was ever in it
+	if sh.number == 0 && lost == 0 && len(sh.Losses) == 0 { // nothing was in it so far
+		if sh.File != nil && !sh.Copy && !sh.idle {
+			sh.sealed = true // somebody may write to it yet
+			return
+		}
 		st.remove(sh)
 		return
 	}
@@ -199,24 +223,35 @@ func (x *session) tellLost(st *stream) {
 // cut finds out how much is left of a generation whose content was truncated or
 // rewritten: either it goes on from where it was cut, if the monitor's copy
 // agrees with what is left, or it is over, and the file has a new one.
-func (x *session) cut(st *stream, sh *shipment) error {
+func (x *session) cut(st *stream, sh *shipment, now time.Time) outcome {
+	if x.forsake(st, sh) {
+		return outAgain
+	}
 	if sh.number != 0 && !sh.Copy && sh.File != nil && !st.refuted[sh.number] {
 		stat, err := sh.File.Stat()
 		if err != nil {
-			return fmt.Errorf("stat %s: %w", st.path, err)
+			return x.unreadable(st, err, now)
 		}
 		left := min(sh.Low, stat.Size)
 		if left > sh.Start && left < sh.Position() {
 			sh.Low = left
 			x.ask(st, sh, left)
-			return nil
+			return outAgain
 		}
 	}
 	position := sh.Position()
 	st.chain.Cut(x.reader, sh.Generation)
 	x.log.Info("a followed file was truncated or rewritten",
 		"path", st.path, "alias", st.alias, "position", position, "in_copy", sh.Left(), "found", sh.File != nil)
-	return nil
+	return outAgain
+}
+
+// unreadable lets a stream wait whose file cannot be read: the disk may come
+// back, and the others go on.
+func (x *session) unreadable(st *stream, err error, now time.Time) outcome {
+	x.log.Warn("a followed file cannot be read", "path", st.path, "alias", st.alias, "error", err)
+	st.wakeAt(now.Add(time.Second))
+	return outIdle
 }
 
 // settle does what is to be done when a stream has come to rest.
@@ -224,8 +259,12 @@ func (x *session) settle(st *stream, now time.Time) {
 	for _, g := range st.chain.Generations {
 		sh := st.shipment(g)
 		st.askWriters(sh, now)
-		if x.releasable(st, sh) {
+		if sh.sealed && sh.confirm > x.pong.Load() {
+			st.wakeAt(now.Add(minPing)) // the answer wakes no stream
+		}
+		if x.releasable(st, sh, now) {
 			st.remove(sh)
+			st.wakeAt(now)
 			break // the rest in the next turn
 		}
 	}
@@ -249,15 +288,29 @@ func (st *stream) askWriters(sh *shipment, now time.Time) {
 	}
 }
 
+// yield reports whether a rotated file is let go though somebody may still write
+// to it: where it could not make room for the next one as long as it is held. If
+// it grows after all it is taken up again.
+func (x *session) yield(st *stream, sh *shipment, now time.Time) bool {
+	if !x.s.yields {
+		return false
+	}
+	due := sh.grew.Add(min(quiet<<(2*sh.late+1), time.Minute))
+	if now.Before(due) {
+		st.wakeAt(due)
+	}
+	return !now.Before(due)
+}
+
 // releasable reports whether nothing of sh can be wanted any more.
-func (x *session) releasable(st *stream, sh *shipment) bool {
-	if sh.Generation == st.chain.Current() || !sh.sealed || sh.confirm > x.pong.Load() {
+func (x *session) releasable(st *stream, sh *shipment, now time.Time) bool {
+	if sh.Generation == st.chain.Current() || !sh.sealed || sh.confirm > x.pong.Load() || len(sh.Losses) > 0 {
 		return false
 	}
 	if sh.over {
 		return sh.File == nil || sh.durable >= sh.Position()
 	}
-	if !sh.idle || sh.durable < sh.Position() {
+	if sh.durable < sh.Position() || !sh.idle && !x.yield(st, sh, now) {
 		return false
 	}
 	stat, err := sh.File.Stat() // what was written before the question is there now

@@ -71,8 +71,9 @@ func (x *session) acked(f *dtc.Frame) {
 	if st.session == x && st.granted && (f.Epoch == 0 || f.Epoch == st.epoch) {
 		x.ackGeneration(st, f)
 	}
+	roomy := st.inflight <= dtc.MaxWindow/2 // else the next one is soon enough, and a wake-up is not free
 	st.mu.Unlock()
-	if x.hungry.Load() {
+	if roomy && x.hungry.Load() {
 		x.wake()
 	}
 }
@@ -124,7 +125,8 @@ func (x *session) handle(f *dtc.Frame) error {
 		}
 		return nil
 	case dtc.FrameReady:
-		x.ready = true
+		x.ready, x.features = true, f.ID
+		x.reader.Holes = f.ID&dtc.FeatureHoles != 0
 		x.s.adoptKnown()
 		return nil
 	case dtc.FrameAnswer:
@@ -180,6 +182,7 @@ func (x *session) halt(st *stream) {
 	st.stopped, st.granted, st.toMatch, st.retry = true, false, false, time.Time{}
 	x.inflight.Add(-st.inflight)
 	st.inflight = 0
+	st.shelve(time.Now())
 }
 
 // nacked asks for the stream's state anew: what the monitor has is not what it
@@ -213,7 +216,7 @@ func (x *session) attachNew() {
 // attach asks for st if that was not done and there is something to tell of it:
 // a file, or that what the monitor has is not there. The caller holds its lock.
 func (x *session) attach(st *stream) {
-	st.opened = st.opened || len(st.chain.Generations) > 0
+	st.opened = st.opened || len(st.chain.Generations)+len(st.missed) > 0
 	key := fold(st.alias)
 	if st.closed || st.session == x || !st.opened && !x.has[key] {
 		return

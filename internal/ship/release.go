@@ -3,13 +3,13 @@ package ship
 import (
 	"cmp"
 	"slices"
-	"time"
 
 	"dtc/internal/follow"
 )
 
 // limitRotated lets rotated files go if too many are held: first those of which
-// all is safe at the monitor. Of the others the rest is lost, and told.
+// all is safe at the monitor, then those that were written to longest ago. Of
+// these the rest is lost, and told.
 func (s *Shipper) limitRotated() {
 	if s.held.Load() <= int64(s.rotated) {
 		return
@@ -18,21 +18,25 @@ func (s *Shipper) limitRotated() {
 		st   *stream
 		g    *follow.Generation
 		safe bool
-		age  time.Time
+		last int64 // when something was last written to it, or to one before it
 	}
 	var all []candidate
 	for _, st := range s.all() {
 		st.mu.Lock()
+		last := int64(0)
 		for _, g := range st.chain.Generations {
-			if g.File != nil && g != st.chain.Current() {
-				sh := st.shipment(g)
-				all = append(all, candidate{st, g, sh.safe(), sh.grew})
+			if g.File == nil || g == st.chain.Current() || g.Packed() {
+				continue
 			}
+			if stat, err := g.File.Stat(); err == nil {
+				last = max(last, stat.Modified)
+			}
+			all = append(all, candidate{st, g, st.shipment(g).safe(), last})
 		}
 		st.mu.Unlock()
 	}
 	slices.SortStableFunc(all, func(a, b candidate) int {
-		return cmp.Or(-compareBool(a.safe, b.safe), a.age.Compare(b.age))
+		return cmp.Or(-compareBool(a.safe, b.safe), cmp.Compare(a.last, b.last))
 	})
 	for _, c := range all[:max(0, len(all)-s.rotated)] {
 		c.st.mu.Lock()

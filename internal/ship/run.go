@@ -12,11 +12,13 @@ import (
 )
 
 const (
-	sweepActive = 250 * time.Millisecond // looks at what changed lately
-	sweepIdle   = 5 * time.Second        // and at everything else
-	activeFor   = 10 * time.Second       // that a change makes a stream active
-	pollFast    = 20 * time.Millisecond  // looks at files whose changes the system does not tell of
-	pollFor     = time.Second            // that a change makes those worth looking at that often
+	sweepActive  = 250 * time.Millisecond // looks at what changed lately
+	sweepIdle    = 5 * time.Second        // and at everything else
+	activeFor    = 2 * time.Second        // that a change makes a stream active
+	pollFast     = 10 * time.Millisecond  // looks at a file that changed just now and whose changes the system does not tell of
+	pollSlower   = 20                     // times the time since then are the looks that follow apart
+	pathsSoonest = time.Second            // looks at the path of such a file, whatever the configuration says
+	pathsLatest  = 5 * time.Second
 
 	recheckFiles = time.Minute // looks at what patterns match though nothing changed
 )
@@ -31,18 +33,25 @@ func (s *Shipper) Run(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	s.watcher = w
+	if w == nil {
+		s.unheard = whyUnwatched(err)
+	}
 	s.mu.Unlock()
 	var wg sync.WaitGroup
 	if w != nil {
 		wg.Go(func() { s.listen(w) })
 	}
-	l := &loop{s: s, prover: s.host.NewProver()}
+	for range finders {
+		wg.Go(func() { s.finder.run(ctx) })
+	}
+	l := &loop{s: s, prover: s.host.NewProver(), later: map[*stream]time.Time{}}
 	l.run(ctx)
 	if w != nil {
 		_ = w.Close()
 	}
 	wg.Wait()
 	s.shut()
+	s.finder.unpacker.Close()
 	return nil
 }
 
@@ -61,10 +70,11 @@ type loop struct {
 	s      *Shipper
 	prover *follow.Reader
 
-	scanned time.Time // when all paths were looked at
-	swept   time.Time // when all files were
-	glanced time.Time // when the active ones were
-	polls   bool      // some files' changes are not told
+	scanned time.Time             // when all paths were looked at
+	swept   time.Time             // when all files were
+	glanced time.Time             // when the active ones were
+	polls   bool                  // some files' changes are not told
+	later   map[*stream]time.Time // when paths are to be looked at again
 	folders map[string]follow.Stamp
 }
 
@@ -102,6 +112,7 @@ func (l *loop) round(now time.Time) time.Time {
 	for _, st := range dirty {
 		l.sync(st)
 	}
+	again := l.lookAgain(now)
 	if now.Sub(l.swept) >= sweepIdle {
 		l.swept, l.glanced = now, now
 		for _, st := range s.all() {
@@ -112,7 +123,7 @@ func (l *loop) round(now time.Time) time.Time {
 		return now.Add(time.Hour) // a change of the configuration wakes us
 	}
 	next := l.scanned.Add(s.scanEvery())
-	next = sooner(next, l.swept.Add(sweepIdle))
+	next = sooner(sooner(next, again), l.swept.Add(sweepIdle))
 	return sooner(next, l.lookActive(now))
 }
 
@@ -130,34 +141,75 @@ func sooner(a, b time.Time) time.Time {
 	return a
 }
 
+// lookAgain looks at the paths that are to be looked at again by now, and
+// returns when the next is.
+func (l *loop) lookAgain(now time.Time) time.Time {
+	next := now.Add(time.Hour)
+	for st, due := range l.later {
+		if now.Before(due) {
+			next = sooner(next, due)
+			continue
+		}
+		delete(l.later, st)
+		l.sync(st)
+		if due, ok := l.later[st]; ok {
+			next = sooner(next, due)
+		}
+	}
+	return next
+}
+
 // lookActive looks at the streams that changed lately, and returns when to do
 // so again.
 func (l *loop) lookActive(now time.Time) time.Time {
 	active := l.s.activeStreams(now)
+	if !now.Before(l.glanced.Add(sweepActive)) {
+		l.glanced = now
+		all := active
+		if l.polls {
+			all = append(l.s.polledStreams(), active...)
+		}
+		for _, st := range all {
+			if st.glanced != now {
+				l.glance(st, now)
+			}
+		}
+	}
 	next := now.Add(sweepIdle)
-	every := sweepActive
-	for _, st := range active {
-		if st.polled.Load() && now.Sub(time.Unix(0, st.touched.Load())) < pollFor {
-			every = pollFast
-		}
-	}
 	if l.polls || len(active) > 0 {
-		next = l.glanced.Add(every)
-	}
-	if now.Before(next) {
-		return next
-	}
-	l.glanced = now
-	if l.polls {
-		active = l.s.all()
+		next = l.glanced.Add(sweepActive)
 	}
 	for _, st := range active {
-		if st.polled.Load() && !st.odd() {
-			l.sync(st) // nobody tells of a rotation either
+		if !st.polled.Load() {
+			continue
 		}
-		l.look(st)
+		due := st.glanced.Add(st.pollEvery(now))
+		if !now.Before(due) {
+			l.glance(st, now)
+			due = now.Add(st.pollEvery(now))
+		}
+		next = sooner(next, due)
 	}
-	return now.Add(every)
+	return next
+}
+
+// pollEvery returns how often a file is looked at whose changes nobody tells of:
+// the more seldom the longer nothing has changed.
+func (st *stream) pollEvery(now time.Time) time.Duration {
+	since := now.Sub(time.Unix(0, st.touched.Load()))
+	return min(max(since/pollSlower, pollFast), sweepActive)
+}
+
+// glance looks at the file of a stream, and at its path if nobody tells of a
+// rotation either. On a file server that is done more seldom: its client
+// remembers names for seconds.
+func (l *loop) glance(st *stream, now time.Time) {
+	st.glanced = now
+	if st.polled.Load() && (!st.odd() || now.Sub(st.lookedUp) >= min(max(l.s.scanEvery(), pathsSoonest), pathsLatest)) {
+		st.lookedUp = now
+		l.sync(st)
+	}
+	l.look(st)
 }
 
 // scan applies the patterns, looks at every path in a folder that changed, and
@@ -179,7 +231,7 @@ func (l *loop) scan(now time.Time, recheck time.Duration) {
 		}
 	}
 	l.folders = folders
-	l.polls = s.anyPolled()
+	l.polls = len(s.polledStreams()) > 0
 	l.scanned = now
 }
 
@@ -191,6 +243,17 @@ func (l *loop) sync(st *stream) {
 		return
 	}
 	changed, err := st.chain.Sync()
+	news := false
+	if err == nil && st.chain.Settled() {
+		st.missing = 0
+		var wait time.Duration
+		if news, wait = l.s.countPassed(st, time.Now()); wait > 0 {
+			l.later[st] = time.Now().Add(wait)
+		}
+	} else if err == nil { // it changed all the time
+		l.later[st] = time.Now().Add(min(matchAgain<<min(st.missing, 10), pathsLatest))
+		st.missing++
+	}
 	if st.session == nil || !st.granted {
 		l.prove(st)
 	}
@@ -204,10 +267,10 @@ func (l *loop) sync(st *stream) {
 	if err != nil {
 		l.s.rejectError(st.path, err)
 	}
-	if changed {
+	news = l.s.watchFiles(st) || news
+	if changed || news {
 		l.s.touch(st)
 	}
-	l.s.watchFiles(st)
 	l.s.limitRotated()
 }
 
@@ -287,6 +350,7 @@ func (s *Shipper) heed(events []follow.Event) {
 				s.touch(st)
 			}
 		case e.Kind == follow.Lost:
+			s.forgetPassages()
 			s.soilAll()
 		default:
 			s.heedName(e)
@@ -306,6 +370,7 @@ func (s *Shipper) heedName(e *follow.Event) {
 			if e.Kind == follow.Wrote {
 				s.touch(st)
 			} else {
+				s.heedPath(st, e)
 				s.soil(st)
 			}
 		}

@@ -224,26 +224,36 @@ func TestInodeReuseWhileAway(t *testing.T) {
 				dir = filepath.Join(root, "dtc-ship-test")
 				t.Cleanup(func() { os.RemoveAll(dir) })
 			}
-			w := newWorldIn(t, dir, appLog())
-			a := w.writer("app.log")
-			all := a.lines(5)
-			w.start()
-			w.up()
-			w.wait("app.log", all)
-			w.kill()
-			_ = a.f.Close()
-			if err := os.Remove(w.path("app.log")); err != nil {
-				t.Fatal(err)
-			}
-			a.f = nil
-			a.reopen()
-			all = append(all, a.lines(50)...)
-			w.start()
-			w.up()
-			w.still("app.log", all)
-			w.wantEvents(dtc.StateGap, 1) // what followed in the first file while nobody looked is not known
+			testRemadeWhileAway(t, dir)
 		})
 	}
+}
+
+// testRemadeWhileAway removes a file and makes it anew, longer, while no agent
+// runs. It reports whether the new one has the inode number of the old one.
+func testRemadeWhileAway(t *testing.T, dir string) bool {
+	t.Helper()
+	w := newWorldIn(t, dir, appLog())
+	a := w.writer("app.log")
+	all := a.lines(5)
+	w.start()
+	w.up()
+	w.wait("app.log", all)
+	w.kill()
+	_ = a.f.Close()
+	inode := inodeOf(t, w.path("app.log"))
+	if err := os.Remove(w.path("app.log")); err != nil {
+		t.Fatal(err)
+	}
+	a.f = nil
+	a.reopen()
+	same := inodeOf(t, w.path("app.log")) == inode
+	all = append(all, a.lines(50)...)
+	w.start()
+	w.up()
+	w.still("app.log", all)
+	w.wantEvents(dtc.StateGap, 1) // what followed in the first file while nobody looked is not known
+	return same
 }
 
 func TestTruncate(t *testing.T) {
@@ -414,11 +424,16 @@ func TestLateWriter(t *testing.T) {
 	time.Sleep(400 * time.Millisecond)
 	all = append(all, b.lines(1)...)
 	w.wait("app.log", all)
-	for range 5 {
+	rounds, pause := 5, time.Duration(0)
+	if long() {
+		rounds, pause = 60, time.Second // a minute of somebody who does not heed the rotation
+	}
+	for range rounds {
 		all = append(all, a.lines(2)...)
 		w.wait("app.log", all)
 		all = append(all, b.lines(2)...)
 		w.wait("app.log", all)
+		time.Sleep(pause)
 	}
 	_ = os.Remove(w.path("app.log.1"))
 	time.Sleep(300 * time.Millisecond)

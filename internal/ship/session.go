@@ -36,6 +36,8 @@ type session struct {
 	s      *Shipper
 	log    *slog.Logger
 	link   Link
+	meter  *meter // link's
+	packer packer
 	reader *follow.Reader
 
 	inflight atomic.Int64 // bytes sent and not acknowledged
@@ -56,6 +58,7 @@ type session struct {
 
 	// Of the rounds alone.
 	ready     bool      // the monitor told what it knows
+	features  uint64    // that the monitor has
 	seen      uint64    // streams ever made, when those were last looked through
 	small     []*stream // that may have something to send
 	bulk      []*stream // that have much, in turn
@@ -76,6 +79,7 @@ type session struct {
 	waited    time.Time // since when an answer is due
 	jobs      sync.WaitGroup
 	hashing   chan struct{} // holds one while a hash is made for the monitor
+	hollow    hollowHash    // of the last hole that was hashed; for who holds a place in hashing
 	ctx       func() error  // reports whether the connection is to end
 }
 
@@ -91,8 +95,9 @@ type outgoing struct {
 }
 
 func newSession(s *Shipper, link Link) *session {
+	m := &meter{Link: link}
 	return &session{
-		s: s, log: s.log, link: link, reader: s.host.NewReader(), start: time.Now(), wakeup: make(chan struct{}, 1),
+		s: s, log: s.log, link: m, meter: m, reader: s.host.NewReader(), start: time.Now(), wakeup: make(chan struct{}, 1),
 		starved: map[*stream]struct{}{}, timed: map[*stream]time.Time{}, told: map[uint64]bool{}, has: map[string]bool{}, questions: map[uint64]*question{},
 		hashing: make(chan struct{}, 1),
 	}
@@ -145,6 +150,7 @@ func (x *session) round(now time.Time) (time.Time, error) {
 			return now, err
 		}
 	}
+	x.packer.rest(now)
 	next, err := x.keepAlive(time.Now())
 	if err != nil {
 		return now, err
@@ -176,10 +182,7 @@ func (x *session) serve() error {
 			return nil
 		}
 		turn++
-		out, err := x.pump(st, time.Now())
-		if err != nil {
-			return err
-		}
+		out := x.pump(st, time.Now())
 		if err := x.deliver(); err != nil {
 			return err
 		}

@@ -78,24 +78,28 @@ type Shipper struct {
 	rotated int // limit of rotated files held
 	check   func(alias string) error
 	changed chan struct{}
+	finder  *finder
 	watch   func() (*follow.Watcher, error) // makes the watcher; tests have others
 	retries [2]time.Duration                // after which a fenced stream is asked for again: first, later; tests have others
+	yields  bool                            // rotated files that are quiet are let go; tests have others
 	serving sync.Mutex                      // held by Serve
 
-	mu       sync.RWMutex // guards all below; taken before any stream's
-	files    []File
-	scan     time.Duration
-	rules    []*rule
-	streams  map[string]*stream          // by folded alias
-	places   map[string]map[string]*spot // by folder and name
-	tokens   map[uint64]*stream          // of watched files
-	known    map[string]knownStream      // by folded alias: what the monitor said last
-	rejected map[uint64]string           // what is told to the monitor, by id
-	watcher  *follow.Watcher             // while Run runs
-	watched  map[string]bool             // folders; false: cannot be watched
-	session  atomic.Pointer[session]     // the connection, nil if there is none
-	token    uint64                      // the last one given
-	added    uint64                      // streams ever made
+	mu        sync.RWMutex // guards all below; taken before any stream's
+	files     []File
+	scan      time.Duration
+	rules     []*rule
+	streams   map[string]*stream          // by folded alias
+	places    map[string]map[string]*spot // by folder and name
+	tokens    map[uint64]*stream          // of watched files
+	known     map[string]knownStream      // by folded alias: what the monitor said last
+	rejected  map[uint64]string           // what is told to the monitor, by id
+	watcher   *follow.Watcher             // while Run runs
+	watched   map[string]bool             // folders; false: cannot be watched
+	unwatched map[string]string           // of these why, in a few words
+	unheard   string                      // why there is no watcher
+	session   atomic.Pointer[session]     // the connection, nil if there is none
+	token     uint64                      // the last one given
+	added     uint64                      // streams ever made
 
 	held atomic.Int64 // rotated files that are held
 
@@ -113,22 +117,25 @@ type spot struct {
 // New returns a Shipper that does nothing until Run is called.
 func New(opts Options) *Shipper {
 	s := &Shipper{
-		log:      opts.Logger,
-		boot:     opts.Boot,
-		watch:    follow.NewWatcher,
-		retries:  [2]time.Duration{retryFirst, retryLater},
-		check:    opts.CheckAlias,
-		host:     follow.NewHost(opts.Limits.Descriptors),
-		changed:  make(chan struct{}, 1),
-		streams:  map[string]*stream{},
-		looked:   make(chan struct{}),
-		places:   map[string]map[string]*spot{},
-		tokens:   map[uint64]*stream{},
-		rejected: map[uint64]string{},
-		watched:  map[string]bool{},
-		dirty:    map[*stream]struct{}{},
-		active:   map[*stream]struct{}{},
+		log:       opts.Logger,
+		boot:      opts.Boot,
+		watch:     follow.NewWatcher,
+		retries:   [2]time.Duration{retryFirst, retryLater},
+		yields:    follow.HoldsNames,
+		check:     opts.CheckAlias,
+		host:      follow.NewHost(opts.Limits.Descriptors),
+		changed:   make(chan struct{}, 1),
+		streams:   map[string]*stream{},
+		looked:    make(chan struct{}),
+		places:    map[string]map[string]*spot{},
+		tokens:    map[uint64]*stream{},
+		rejected:  map[uint64]string{},
+		watched:   map[string]bool{},
+		unwatched: map[string]string{},
+		dirty:     map[*stream]struct{}{},
+		active:    map[*stream]struct{}{},
 	}
+	s.finder = newFinder(s)
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

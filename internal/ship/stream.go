@@ -17,6 +17,8 @@ type stream struct {
 	path  string
 	rule  *rule // guarded by Shipper.mu
 
+	finder *finder
+
 	fromEnd bool // copied from the end if the monitor has nothing of it
 
 	places  [][2]string             // folders and names that it is found by; guarded by Shipper.mu
@@ -24,6 +26,11 @@ type stream struct {
 	polled  atomic.Bool             // its changes are not told: it must be looked at often
 	named   atomic.Bool             // files were let go that still had names
 	touched atomic.Int64            // when something was last seen to change, ns since 1970
+
+	// Of Run's rounds alone.
+	glanced  time.Time // when its file was last looked at though nothing was told
+	lookedUp time.Time // and its path
+	missing  int       // looks at its path in a row that missed something
 
 	mu        sync.Mutex // guards all below; never held while waiting for the network
 	chain     *follow.Chain
@@ -37,6 +44,11 @@ type stream struct {
 	opened    bool  // there was a file at the path, or of its family
 	fences    int   // how often it was told that a newer connection has the stream, since it was had
 
+	missed  []missed // what is to be told of files that nobody could open
+	passage passage  // guarded by Shipper.dmu
+	quality string   // how well its source can be followed, as it is told to the monitor
+
+	lookups
 	grant
 }
 
@@ -52,7 +64,9 @@ type grant struct {
 	highest  uint64    // newest generation at the monitor
 	lost     []loss
 	refuted  map[uint64]bool // generations of which the source does not hold a beginning
+	unpacked int             // chunks still to be sent as they are: the last one could not be packed
 	inflight int64           // its part of the session's bytes on their way
+	followed string          // the quality told last
 	told     int64           // size told last
 	toldAt   time.Time
 	wake     time.Time // when to look again though nothing is heard; zero: not at all
@@ -88,6 +102,11 @@ type shipment struct {
 	turn     uint64    // when it was last served, as a count
 	idle     bool      // nobody can write to it any more
 	late     int       // how often bytes came after its end had been told
+
+	holes      []hole // sent and not acknowledged
+	lossesTold int    // of Losses were told on this connection, the first ones
+	lossesPing uint64 // after whose answer they are known to have been heard
+	lastLoss   follow.Loss
 }
 
 // finished is a generation whose file was let go after everything of it was
@@ -120,7 +139,7 @@ func (st *stream) account() {
 	var n int64
 	for _, sh := range st.shipments {
 		if sh.number != 0 {
-			n += max(sh.Position()-max(sh.acked, sh.Start), 0)
+			n += sh.underway()
 		}
 	}
 	if st.session != nil {
@@ -147,8 +166,7 @@ func (st *stream) remove(sh *shipment) {
 			st.finished = st.finished[1:]
 		}
 	}
-	st.chain.Remove(sh.Generation)
-	delete(st.shipments, sh.Generation)
+	st.discard(sh.Generation)
 }
 
 // describe returns the generations in a few words each, for debugging.

@@ -29,7 +29,7 @@ func (l tracing) Recv(f *dtc.Frame) error {
 func show(f *dtc.Frame) string {
 	names := [...]string{
 		"", "Hello", "Known", "Ready", "Attach", "State", "Refused", "Fenced", "Open", "Append", "Ack", "Nack",
-		"Seal", "Gap", "Rewind", "Size", "Ask", "Answer", "Paused", "Resumed", "Rejected", "Ping", "Pong",
+		"Seal", "Gap", "Rewind", "Size", "Ask", "Answer", "Paused", "Resumed", "Rejected", "Ping", "Pong", "Packed", "Hole", "Lost", "Follow",
 	}
 	var s strings.Builder
 	fmt.Fprintf(&s, "%s stream=%d epoch=%d gen=%d off=%d end=%d id=%d text=%q data=%d", names[f.Kind], f.Stream, f.Epoch,

@@ -43,6 +43,9 @@ type world struct {
 	limits    Limits
 	unwatched bool                            // the system tells of no changes
 	watch     func() (*follow.Watcher, error) // another one than usual
+	boot      string                          // of the agent's host
+	yields    bool                            // rotated files are let go when they are quiet
+	over      func(Link) Link                 // sees all that the agent says and hears; nil: nobody does
 
 	mu     sync.Mutex
 	events []dtc.Event
@@ -76,7 +79,7 @@ func newWorld(t *testing.T, files ...File) *world {
 func newWorldIn(t *testing.T, root string, files ...File) *world {
 	t.Helper()
 	w := &world{
-		t: t, root: t.TempDir(), src: filepath.Join(root, "src"), logged: &lockedBuffer{},
+		t: t, root: t.TempDir(), src: filepath.Join(root, "src"), logged: &lockedBuffer{}, boot: "boot",
 		peer: dtc.Peer{ID: "agent-1", Role: dtc.RoleAgent, IPs: []netip.Addr{netip.MustParseAddr("10.0.0.7")}},
 	}
 	w.log = slog.New(slog.NewTextHandler(w.logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -137,7 +140,7 @@ func (w *world) openStore() {
 
 // start starts the agent, without a connection.
 func (w *world) start() {
-	s := New(Options{Files: w.files, Scan: 200 * time.Millisecond, Boot: "boot", Logger: w.log, Limits: w.limits})
+	s := New(Options{Files: w.files, Scan: 200 * time.Millisecond, Boot: w.boot, Logger: w.log, Limits: w.limits})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	if w.unwatched {
@@ -146,6 +149,7 @@ func (w *world) start() {
 	if w.watch != nil {
 		s.watch = w.watch
 	}
+	s.yields = s.yields || w.yields
 	w.shipper = s
 	wg.Go(func() { _ = s.Run(ctx) })
 	w.stopAgent = func() {
@@ -186,7 +190,11 @@ func (w *world) connect(ctx context.Context, s *Shipper, store *logs.Store) {
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = store.Serve(ctx, w.peer, wire.NewLink(b)) })
-	_ = s.Serve(ctx, tracing{wire.NewLink(a), w})
+	var link Link = tracing{wire.NewLink(a), w}
+	if w.over != nil {
+		link = w.over(link)
+	}
+	_ = s.Serve(ctx, link)
 	_ = b.Close()
 	wg.Wait()
 }
@@ -343,3 +351,13 @@ func (w *world) rotate(name string) {
 }
 
 func join(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
+
+// inodeOf returns the number by which the system knows a file.
+func inodeOf(t *testing.T, path string) uint64 {
+	t.Helper()
+	id, err := follow.Glance(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id.Node[0]
+}

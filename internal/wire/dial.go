@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"syscall"
 	"time"
 
 	"dtc"
@@ -19,6 +20,11 @@ type Dialer struct {
 	// TLS returns the configuration that proves the peer at ip to be the one
 	// that is wanted. Its errors of verification should be a [*dtc.Error].
 	TLS func(ip netip.Addr) *tls.Config
+
+	// Connect is how long the connection may take without the proof; 0 stands
+	// for as long as both may. Who tries again at once is there sooner: within
+	// one try the system asks more and more seldom.
+	Connect time.Duration
 }
 
 // Dial connects to a peer and proves it, within ctx and ten seconds. The
@@ -28,7 +34,7 @@ type Dialer struct {
 // With TLS 1.3 the peer judges this side's certificate only after Dial has
 // returned: its refusal is the error of the first Read, with KindCertificate.
 func (d Dialer) Dial(ctx context.Context, to netip.AddrPort, proto string) (net.Conn, error) {
-	c, err := dialTLS(ctx, to, proto, d.TLS(to.Addr()))
+	c, err := d.dial(ctx, to, proto)
 	if err != nil {
 		e, _ := errors.AsType[*dtc.Error](failed(err))
 		return nil, &dtc.Error{Kind: e.Kind, Err: fmt.Errorf("connect to %s: %w", to, e.Err)}
@@ -36,17 +42,19 @@ func (d Dialer) Dial(ctx context.Context, to netip.AddrPort, proto string) (net.
 	return c, nil
 }
 
-func dialTLS(ctx context.Context, to netip.AddrPort, proto string, cfg *tls.Config) (net.Conn, error) {
+func (d Dialer) dial(ctx context.Context, to netip.AddrPort, proto string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 
-	var dialer net.Dialer
+	dialer := net.Dialer{Timeout: d.Connect, Control: func(_, _ string, rc syscall.RawConn) error {
+		return rc.Control(func(fd uintptr) { _ = setRetransmit(fd, retransmit) })
+	}}
 	raw, err := dialer.DialContext(ctx, "tcp", to.String())
 	if err != nil {
 		return nil, dialError(ctx, err)
 	}
 	noticeDeath(raw)
-	cfg = cfg.Clone()
+	cfg := d.TLS(to.Addr()).Clone()
 	cfg.NextProtos = []string{proto}
 	cfg.DynamicRecordSizingDisabled = true // full records from the start
 	c, err := shakeHands(ctx, raw, cfg)
@@ -130,7 +138,8 @@ func (c *conn) name(err error) error {
 // noticeDeath has the kernel prove a silent connection alive, and end one whose
 // peer has acknowledged nothing for deadTimeout. Without it a cut link is noticed
 // after a quarter of an hour. Where the system cannot do it, pings notice it all
-// the same.
+// the same. What is not acknowledged is sent again often enough for a connection
+// to go on soon after a link that lost everything is well again.
 func noticeDeath(raw net.Conn) {
 	tcp, ok := raw.(*net.TCPConn)
 	if !ok {
@@ -138,6 +147,9 @@ func noticeDeath(raw net.Conn) {
 	}
 	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: deadTimeout / 2, Interval: deadTimeout / 5, Count: 3})
 	if rc, err := tcp.SyscallConn(); err == nil {
-		_ = rc.Control(func(fd uintptr) { _ = setUserTimeout(fd, deadTimeout) })
+		_ = rc.Control(func(fd uintptr) {
+			_ = setUserTimeout(fd, deadTimeout)
+			_ = setRetransmit(fd, retransmit)
+		})
 	}
 }

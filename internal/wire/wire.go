@@ -52,12 +52,13 @@ const (
 
 // Times after which a peer counts as dead or a call as hung.
 const (
-	dialTimeout      = 10 * time.Second // connect and handshake together
-	handshakeTimeout = 10 * time.Second // of a connection that was accepted
-	joinTimeout      = 10 * time.Second // all of joining
-	stallTimeout     = 2 * time.Minute  // a peer may not read one message for so long (a reader may sit in a pager)
-	deadTimeout      = 10 * time.Second // unacknowledged bytes or an unanswered ping
-	pingEvery        = 4 * time.Second  // by who asks, if nothing else is heard
+	dialTimeout      = 10 * time.Second        // connect and handshake together
+	handshakeTimeout = 10 * time.Second        // of a connection that was accepted
+	joinTimeout      = 10 * time.Second        // all of joining
+	stallTimeout     = 2 * time.Minute         // a peer may not read one message for so long (a reader may sit in a pager)
+	deadTimeout      = 10 * time.Second        // unacknowledged bytes or an unanswered ping
+	retransmit       = 1500 * time.Millisecond // at most, between two tries to deliver something; more than a round trip takes
+	pingEvery        = 4 * time.Second         // by who asks, if nothing else is heard
 )
 
 // Agent is what an agent answers. The server hands every call of a proven

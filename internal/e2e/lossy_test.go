@@ -1,0 +1,118 @@
+//go:build linux
+
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// lossyDisk is an ext4 on a loop device whose power can be cut.
+type lossyDisk struct{ image, dir string }
+
+func newLossyDisk(t *testing.T) lossyDisk {
+	t.Helper()
+	base := t.TempDir()
+	d := lossyDisk{filepath.Join(base, "image"), filepath.Join(base, "disk")}
+	root := namespace("")
+	root.must(t, "truncate", "-s", "256M", d.image)
+	root.must(t, "mkfs.ext4", "-q", "-F", d.image)
+	root.must(t, "mkdir", d.dir)
+	root.must(t, "mount", "-o", "loop", d.image, d.dir)
+	t.Cleanup(func() { _ = unix.Unmount(d.dir, unix.MNT_DETACH) })
+	return d
+}
+
+// cut cuts the power: FS_IOC_SHUTDOWN with the flag for "write nothing more".
+func (d lossyDisk) cut(t *testing.T) {
+	t.Helper()
+	f, err := os.Open(d.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = unix.IoctlSetPointerInt(int(f.Fd()), 0x8004587d, 2)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatalf("shut the file system down: %v", err)
+	}
+}
+
+// heal mounts what the power loss left. Nobody may have a file open.
+func (d lossyDisk) heal(t *testing.T) {
+	t.Helper()
+	root := namespace("")
+	eventually(t, func() string { return "unmount " + d.dir }, func() bool { return unix.Unmount(d.dir, 0) == nil })
+	root.must(t, "mount", "-o", "loop", d.image, d.dir)
+}
+
+// startBooted starts dtc serve as if the machine had been booted anew: it sees
+// another boot id.
+func (l *lone) startBooted(t *testing.T, boot int) {
+	t.Helper()
+	id := filepath.Join(t.TempDir(), "boot_id")
+	writeFile(t, id, fmt.Sprintf("00000000-0000-4000-8000-%012d\n", boot))
+	l.serve = namespace("").start(t, "unshare", "--mount", "sh", "-c",
+		`mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"`, id, dtcPath(), "serve", "--home", l.home)
+	eventually(t, l.serve.log.String, func() bool { return namespace("").run(t, dtcPath(), "reload", "--home", l.home).code == 0 })
+}
+
+// The machine of dtc serve loses its power, again and again, with all that its
+// home holds on one disk. Every copy comes to be exact, and nothing is told that
+// did not happen.
+func TestScenarioPowerLoss(t *testing.T) {
+	dir := t.TempDir()
+	var writers []*writer
+	var files []string
+	for _, name := range []string{"a.log", "b.log", "c.log"} {
+		w := &writer{path: filepath.Join(dir, name)}
+		w.open(t)
+		w.lines(t, 10)
+		writers, files = append(writers, w), append(files, w.path)
+	}
+	l := newLone(t, files...)
+	disk := newLossyDisk(t)
+	l.serve.stop(t)
+	home := filepath.Join(disk.dir, "home")
+	namespace("").must(t, "cp", "-a", l.home, home)
+	namespace("").must(t, "sync", "-f", home)
+	l.home = home
+	l.startBooted(t, 0)
+	for i := range atLength(3, 30) {
+		for end := time.Now().Add(time.Duration(100+rand.IntN(400)) * time.Millisecond); time.Now().Before(end); {
+			for _, w := range writers {
+				w.lines(t, rand.IntN(20))
+				if rand.IntN(30) == 0 {
+					w.rotate(t, 60)
+				}
+			}
+			time.Sleep(2 * time.Millisecond)
+		}
+		disk.cut(t)
+		l.serve.kill9()
+		disk.heal(t)
+		l.startBooted(t, i+1)
+		for k, w := range writers {
+			copied := l.copyOf(filepath.Base(files[k]))
+			eventually(t, func() string { return different([]byte(readFile(copied)), w.truth.Bytes()) }, func() bool {
+				return readFile(copied) == w.truth.String()
+			})
+		}
+	}
+	r := namespace("").run(t, dtcPath(), "logs", "verify", "--home", l.home)
+	if r.code != 0 {
+		t.Errorf("logs verify: exit status %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	for line := range strings.Lines(l.dtc(t, "events", "-o", "json")) {
+		// That something was not safe is true.
+		if strings.Contains(line, `"kind":"log"`) && !strings.Contains(line, "failure of the monitor's disk or power") && !strings.Contains(line, "cannot store") {
+			t.Errorf("event %s", line)
+		}
+	}
+}
