@@ -26,6 +26,11 @@ func newLossyDisk(t *testing.T) lossyDisk {
 	root.must(t, "truncate", "-s", "256M", d.image)
 	root.must(t, "mkfs.ext4", "-q", "-F", d.image)
 	root.must(t, "mkdir", d.dir)
+	// Whoever gets a mount namespace of its own meanwhile must lose the disk when
+	// it is unmounted here.
+	root.must(t, "mount", "--bind", base, base)
+	t.Cleanup(func() { _ = unix.Unmount(base, unix.MNT_DETACH) })
+	root.must(t, "mount", "--make-shared", base)
 	root.must(t, "mount", "-o", "loop", d.image, d.dir)
 	t.Cleanup(func() { _ = unix.Unmount(d.dir, unix.MNT_DETACH) })
 	return d
@@ -58,7 +63,7 @@ func (l *lone) startBooted(t *testing.T, boot int) {
 	t.Helper()
 	id := filepath.Join(t.TempDir(), "boot_id")
 	writeFile(t, id, fmt.Sprintf("00000000-0000-4000-8000-%012d\n", boot))
-	l.serve = namespace("").start(t, "unshare", "--mount", "sh", "-c",
+	l.serve = namespace("").start(t, "unshare", "--mount", "--propagation", "slave", "sh", "-c",
 		`mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"`, id, dtcPath(), "serve", "--home", l.home)
 	eventually(t, l.serve.log.String, func() bool { return namespace("").run(t, dtcPath(), "reload", "--home", l.home).code == 0 })
 }

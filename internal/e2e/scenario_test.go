@@ -159,6 +159,9 @@ func TestScenarioNoWatches(t *testing.T) {
 	if log := l.agent.log.String(); !strings.Contains(log, "fs.inotify.max_user_watches") {
 		t.Errorf("the agent does not say why:\n%s", tail(log, 10))
 	}
+	if out := l.dtc(t, "logs", "ls"); !strings.Contains(out, "not notified: fs.inotify.max_user_watches") {
+		t.Errorf("dtc logs ls does not say how well the files can be followed:\n%s", out)
+	}
 }
 
 // The agent stands still while more happens than the system remembers for it.

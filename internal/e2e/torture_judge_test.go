@@ -128,12 +128,15 @@ func (o *oracle) weigh(v *verdict, events []logEvent) error {
 		case "gap":
 			gaps = append(gaps, e)
 		case "rewound": // the source lost its end, whatever was there
-			gaps = append(gaps, logEvent{Alias: e.Alias, From: e.To, State: e.State})
+			gaps = append(gaps, logEvent{Alias: e.Alias, From: e.To, State: e.State, at: *e.From})
 		case "corrupt", "changed":
 			return fmt.Errorf("%s: nobody touched the copy, and it is told: %s", o.alias, e)
 		}
 	}
 	for _, c := range o.contents {
+		if err := o.admit(c, gaps); err != nil {
+			return err
+		}
 		from, to := o.lost(c)
 		if from == to {
 			continue
@@ -171,6 +174,20 @@ func (o *oracle) weigh(v *verdict, events []logEvent) error {
 // in the copy may be the successor's.
 func (o *oracle) shared(c *content, n int64) bool {
 	return slices.ContainsFunc(o.contents, func(d *content) bool { return d != c && d.common(c) >= n })
+}
+
+// admit fails if c was entered behind its beginning, and no event says that its
+// file was taken for one that lost its end there.
+func (o *oracle) admit(c *content, events []logEvent) error {
+	if !o.unlike(c) || c.first < o.done {
+		return nil
+	}
+	for _, e := range events {
+		if e.State == "rewound" && c.entered-alike <= e.at && e.at <= c.entered {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s: content %d is in the copy from its byte %d on, and nobody says that the source went back to that\n%s", o.alias, c.number, c.entered, o.describe())
 }
 
 // covered returns up to where the loss of [from, to) of c is told.

@@ -46,9 +46,9 @@ var (
 
 // mutants are what TestTorture must find, by what is broken. What it cannot find
 // is what needs a power loss (an fsync that is left out: internal/ship has that),
-// or is only a second line of defense: an identity by inode number alone is set
-// right by the proofs of head and end, a frame of an older connection by its
-// position.
+// or has a second line of defense behind it: an identity by inode number alone is
+// set right by the proofs of head and end, a listing that changed under the
+// reader's hands by the next one, a frame of an older connection by its position.
 func mutants() []mutant {
 	const follow, ship, logs = "internal/follow/", "internal/ship/", "internal/logs/"
 	return []mutant{
@@ -68,9 +68,6 @@ func mutants() []mutant {
 			follow + "chain.go", "changed = changed || c.current != g\n\tc.current = g\n",
 			"changed = changed || c.current != g\n\tc.current = g\n\tfor _, old := range slices.Clone(c.Generations) {\n\t\tif old != g {\n\t\t\tc.Remove(old)\n\t\t}\n\t}\n",
 		}}, focus{writes: map[string]int{"rotate": 10, "lines": 20}, link: linkDown}},
-		{"an unstable listing counts", "dtc-agent", []edit{{
-			follow + "family.go", "if !s.missed && (still || try > 0 && sameMembers(before, now)) {", "if _ = try; still || true {",
-		}}, focus{writes: map[string]int{"rotate many times": 30}, agent: agentKills, link: linkDown}},
 		{"what begins alike is a copy", "dtc-agent", []edit{
 			{follow + "cut.go", "if tail, err := r.holds(f, g.tail); err != nil || !tail {", "if false {"},
 			{follow + "cut.go", "same, err := r.holds(f, mark)\n\treturn err == nil && same", "return true"},
@@ -90,9 +87,12 @@ func mutants() []mutant {
 		{"the copy's length after a kill is not believed", "dtc", []edit{{
 			logs + "recover.go", "\t\tat = s.live\n", "\t\t_ = at\n",
 		}}, focus{monitor: map[string]int{"kill -9": 3}}},
-		{"bytes that the copy has come again", "dtc", []edit{{
-			logs + "replica.go", "at.physical + at.writing", "at.physical",
-		}}, focus{monitor: map[string]int{"kill -9": 3}}},
+		{"an empty rotated file is let go", "dtc-agent", []edit{{
+			ship + "pump.go", "if sh.File != nil && !sh.Copy && !sh.idle {", "if false {",
+		}}, focus{writes: map[string]int{"rotate many times": 10, "late write": 60, "wait": 20}}},
+		{"what was lost proves a position", "dtc-agent", []edit{{
+			follow + "resume.go", "if s.Sealed && s.MarkerLen == 0 && s.Position > s.Start {", "if false {",
+		}}, focus{writes: map[string]int{"truncate and grow, many times": 20}, agent: agentKills, link: linkDown}},
 	}
 }
 

@@ -170,6 +170,9 @@ func (o *oracle) ways(got []byte, i int, cur *content, most int) (all []way) {
 				all = append(all, w)
 			}
 		}
+		if p, ok := o.rewound(c, got[i:]); ok {
+			all = append(all, way{of: c, at: p, score: commonPrefix(got[i:], c.data[p:])})
+		}
 	}
 	slices.SortStableFunc(all, func(a, b way) int { return b.score - a.score })
 	for k := 1; k < len(all); k++ { // of those that fit alike the older goes first
@@ -207,6 +210,39 @@ func (o *oracle) entries(c *content) []int64 {
 		}
 	}
 	return []int64{0}
+}
+
+// rewound returns the position at which c goes on with b, if c begins like what
+// was in its file before: who sees only what they have in common cannot tell the
+// one from the other cut there, and says that it was.
+func (o *oracle) rewound(c *content, b []byte) (int64, bool) {
+	if c.seen || c.parent == nil || len(b) < 2*alike {
+		return 0, false
+	}
+	for a := c.parent; a != nil; a = a.parent {
+		if !a.seen {
+			continue
+		}
+		common := int64(min(commonPrefix(a.data, c.data)+alike, len(c.data)))
+		from, to := min(a.pos, c.common(a)), min(a.pos+alike, common)
+		if from >= to {
+			return 0, false
+		}
+		k := bytes.Index(c.data[from:min(to+2*alike, int64(len(c.data)))], b[:2*alike])
+		return from + int64(k), k > 0
+	}
+	return 0, false
+}
+
+// unlike reports whether c was entered behind bytes that it has in common with
+// what was in its file before by chance.
+func (o *oracle) unlike(c *content) bool {
+	for a := c.parent; a != nil && c.seen; a = a.parent {
+		if a.seen && a.first <= c.first {
+			return c.entered > c.common(a)
+		}
+	}
+	return false
 }
 
 func commonPrefix(a, b []byte) int {

@@ -244,6 +244,7 @@ type logEvent struct {
 	To     *int64
 	Reason string
 	line   string
+	at     int64 // of an event rewound: where the source goes on
 }
 
 func (e logEvent) String() string {

@@ -23,9 +23,11 @@ type Chain struct {
 	existed   int64       // size of the file when the path was first looked at, -1 if there was none
 	floor     int64       // when the first file was made, ns since 1970; 0 if unknown
 	strangers map[Identity]stranger
-	count     int64  // of looks at the family
-	files     uint64 // that it ever took
-	folder    Stamp  // of the family's folder, when the strangers were noted
+	count     int64             // of looks at the family
+	files     uint64            // that it ever took
+	packed    map[Identity]bool // archives that were met, by light identity
+	arrivals  []Arrival         // archives of who knows what, the oldest first
+	folder    Stamp             // of the family's folder, when the strangers were noted
 	at        time.Time
 }
 
@@ -34,6 +36,7 @@ type Chain struct {
 type stranger struct {
 	count          int64 // the look at which it was seen first or changed
 	size, modified int64 // as it was then
+	foreign        bool  // nothing of it was ever held
 }
 
 func (s stranger) like(st Stat) bool { return s.size == st.Size && s.modified == st.Modified }
@@ -144,7 +147,7 @@ func (c *Chain) advance() (changed, settled bool, err error) {
 
 // takeFamily reads the family, and takes what is new in it, and f.
 func (c *Chain) takeFamily(f *File) (bool, error) {
-	family, err := c.host.Family(c.familyPath(f), func(id Identity, _ Stat) bool {
+	family, err := c.host.FamilyAndArchives(c.familyPath(f), func(id Identity, _ Stat) bool {
 		return c.Stranger(id) || c.Held(id) != nil || f != nil && f.id.Light() == id
 	})
 	if err != nil {
@@ -153,7 +156,12 @@ func (c *Chain) takeFamily(f *File) (bool, error) {
 	}
 	defer family.Close()
 	c.unsettled = !family.Stable
-	return c.take(&family, f), nil
+	all := slices.Clone(family.Members)
+	family.Members = slices.DeleteFunc(family.Members, func(m Member) bool { return m.Compressed })
+	sortMembers(family.Members)
+	changed := c.take(&family, f)
+	c.meetArchives(all)
+	return changed, nil
 }
 
 // take puts the members of the family that came to be since the last look, and
@@ -179,7 +187,7 @@ func (c *Chain) take(family *Family, f *File) bool {
 		case m.File == nil:
 			continue
 		case fresh && m.Stat.Modified < c.at.UnixNano() && m.Name != m.Base: // it came with its folder
-			c.note(*m)
+			c.noteForeign(*m)
 			continue
 		case m.Name != m.Base && c.copied(m):
 			c.note(*m)
@@ -257,7 +265,7 @@ func (c *Chain) noteStrangers() (bool, error) {
 	still := func() bool { return c.current == nil || c.still(c.current.File) }
 	// Nothing is opened here: what has come meanwhile must be, and soon.
 	family, err := c.host.family(snapshot{
-		dir: filepath.Dir(path), base: filepath.Base(path), known: func(Identity, Stat) bool { return true }, goOn: still,
+		dir: filepath.Dir(path), base: filepath.Base(path), known: func(Identity, Stat) bool { return true }, archives: true, goOn: still,
 	})
 	if !still() {
 		return false, nil
@@ -268,8 +276,10 @@ func (c *Chain) noteStrangers() (bool, error) {
 	c.at = at
 	c.count++
 	for _, m := range family.Members {
-		if m.Name != m.Base && c.Held(m.ID) == nil && !c.older(m.ID) {
-			c.note(m)
+		if m.Compressed { // the path led to the same file since the last look: this is of what is known
+			c.pack(m.ID)
+		} else if m.Name != m.Base && c.Held(m.ID) == nil && !c.older(m.ID) {
+			c.noteForeign(m)
 		}
 	}
 	if family.Stable && now.Settled(c.at) {
@@ -297,7 +307,18 @@ func (c *Chain) note(m Member) {
 	if ok && s.like(m.Stat) || !ok && len(c.strangers) >= maxStrangers {
 		return
 	}
-	c.strangers[id] = stranger{c.count, m.Stat.Size, m.Stat.Modified}
+	c.strangers[id] = stranger{c.count, m.Stat.Size, m.Stat.Modified, false}
+}
+
+// noteForeign notes a file of which nothing was ever held.
+func (c *Chain) noteForeign(m Member) {
+	id := m.ID.Light()
+	old, ok := c.strangers[id]
+	c.note(m)
+	if s, now := c.strangers[id]; now && (!ok || old.foreign) {
+		s.foreign = true
+		c.strangers[id] = s
+	}
 }
 
 func (c *Chain) newGeneration(f *File) *Generation {

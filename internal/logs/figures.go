@@ -67,6 +67,9 @@ func (st *stream) lag(f *figures) *int64 {
 	if !st.source.known || st.owner == nil {
 		return nil
 	}
-	lag := st.source.later + max(st.source.size-max(f.endOf(st.source.generation), 0), 0)
+	lag := st.source.later
+	if len(f.ends) == 0 || st.source.generation >= f.ends[0].generation { // else it is done with long since
+		lag += max(st.source.size-max(f.endOf(st.source.generation), 0), 0)
+	}
 	return &lag
 }

@@ -42,8 +42,10 @@ func (st *stream) choose(r *follow.Reader, now time.Time) (*shipment, task) {
 			blocked, since = true, later(since, q.hold.Add(-maxHold))
 			continue
 		}
+		if sh.asking != 0 { // what it goes on with is not known yet
+			blocked, since = true, time.Time{}
+		}
 		if sh.asking != 0 || sh.over {
-			blocked = blocked || sh.asking != 0
 			continue
 		}
 		t := st.inspect(r, sh, now)

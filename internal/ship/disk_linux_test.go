@@ -56,6 +56,11 @@ func newDisk(tb testing.TB, k *diskKind) *disk {
 		tb.Fatal(err)
 	}
 	d.run(append(k.mkfs, d.image)...)
+	// Whoever gets a mount namespace of its own meanwhile, as ip netns exec has
+	// one, must lose the disk when it is unmounted here.
+	d.run("mount", "--bind", base, base)
+	tb.Cleanup(func() { _ = unix.Unmount(base, unix.MNT_DETACH) })
+	d.run("mount", "--make-shared", base)
 	d.mount()
 	tb.Cleanup(func() { _ = unix.Unmount(d.dir, unix.MNT_DETACH) })
 	return d

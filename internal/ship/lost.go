@@ -152,6 +152,9 @@ func (s *Shipper) forgetPassages() {
 // look that missed nothing; the caller holds st's lock. It reports whether there
 // is something to tell, or when to look again.
 func (s *Shipper) countPassed(st *stream, now time.Time) (bool, time.Duration) {
+	if st.awaitsArrivals() { // what was not opened may be in there
+		return false, restAfter
+	}
 	s.dmu.Lock()
 	defer s.dmu.Unlock()
 	p := &st.passage
@@ -173,10 +176,7 @@ func (s *Shipper) countPassed(st *stream, now time.Time) (bool, time.Duration) {
 	if n > 1 {
 		what = fmt.Sprintf("%d files were made and removed, or moved away, at %%s before they could be opened", n)
 	}
-	st.missed = append(st.missed, missed{text: fmt.Sprintf(what+", up to %s", st.path, moved.UTC().Format(time.RFC3339Nano))})
-	if len(st.missed) > maxMissed {
-		st.missed = st.missed[1:]
-	}
+	st.miss(fmt.Sprintf(what+", up to %s", st.path, moved.UTC().Format(time.RFC3339Nano)))
 	s.log.Warn("files were made and removed before they could be opened", "path", st.path, "alias", st.alias, "files", n)
 	return true, 0
 }

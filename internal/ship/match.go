@@ -71,6 +71,7 @@ func (x *session) match(st *stream) {
 	x.log.Debug("a stream was matched", "alias", st.alias, "monitor", len(m.remotes), "lost", len(st.lost), "files", st.describe(), "family", m.seen)
 	st.toMatch, st.granted, st.pending, st.attempts = false, true, nil, 0
 	m.keepKnown()
+	st.takeArrivals(time.Now())
 	if len(st.searches) > 0 {
 		x.s.finder.add(st, time.Now())
 	}

@@ -73,7 +73,7 @@ func (m *matching) orphaned(g *follow.Generation) bool {
 // keepKnown remembers what the monitor has if archives are to be looked into:
 // what they hold may be that.
 func (m *matching) keepKnown() {
-	m.st.known = nil
+	m.st.known, m.st.heard = nil, slices.Clone(m.remotes[max(0, len(m.remotes)-maxHeard):])
 	first := slices.IndexFunc(m.remotes, func(r remote) bool { // the oldest that is searched for, or will be
 		return r.found != nil && r.found.File == nil
 	})

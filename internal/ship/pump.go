@@ -319,20 +319,24 @@ func (x *session) releasable(st *stream, sh *shipment, now time.Time) bool {
 
 // tellSize tells the monitor how much there is, if that changed.
 func (x *session) tellSize(st *stream, now time.Time) {
-	g := st.chain.Current()
-	if g == nil {
-		return
+	f := dtc.Frame{Kind: dtc.FrameSize}
+	for _, g := range st.chain.Generations {
+		switch sh := st.shipment(g); {
+		case sh.number != 0 && sh.number >= f.Generation:
+			f.Generation, f.Offset, f.End = sh.number, g.Seen, 0
+		case sh.number == 0: // none of it was sent yet
+			f.End += max(g.Seen-g.Start, 0)
+		}
 	}
-	sh := st.shipment(g)
-	if sh.number == 0 || g.Seen == st.told {
+	if f.Generation == 0 || f.Generation == st.told.Generation && f.Offset == st.told.Offset && f.End == st.told.End {
 		return
 	}
 	if due := st.toldAt.Add(sizeEvery); now.Before(due) {
 		st.wakeAt(due)
 		return
 	}
-	x.send(st, dtc.Frame{Kind: dtc.FrameSize, Generation: sh.number, Offset: g.Seen})
-	st.told, st.toldAt = g.Seen, now
+	st.told, st.toldAt = f, now
+	x.send(st, f)
 }
 
 // clip makes text fit a frame.

@@ -243,6 +243,7 @@ func (l *loop) sync(st *stream) {
 		return
 	}
 	changed, err := st.chain.Sync()
+	st.takeArrivals(time.Now())
 	news := false
 	if err == nil && st.chain.Settled() {
 		st.missing = 0

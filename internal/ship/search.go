@@ -34,6 +34,8 @@ type search struct {
 	newest    bool   // and plain files: the monitor has nothing later
 	from      uint64 // of an archive that came after another generation: the number of that
 
+	arrived *follow.Member // an archive that came while the path was followed; nil: none
+
 	unfinished map[follow.Identity]unfinished // archives without an end, by light identity
 }
 
@@ -47,7 +49,8 @@ type unfinished struct {
 type lookups struct {
 	searches map[*follow.Generation]*search
 	givenUp  map[*follow.Generation]string // why nothing was found
-	known    []remote                      // what the monitor had at the last match
+	known    []remote                      // what the monitor had at the last match, while that is searched for
+	heard    []remote                      // the newest of that, for good
 }
 
 // seek begins to look for the rest of sh in archives, if there are any that may

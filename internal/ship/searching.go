@@ -49,6 +49,7 @@ type searching struct {
 	files    []*follow.File           // that are held
 	held     map[follow.Identity]bool // the same, light
 	ended    map[follow.Identity]unfinished
+	times    []int64 // when files that are known were last changed, of an archive that came lately
 
 	verdict    verdict
 	wait       time.Duration // until the next look, if it is not the usual time
@@ -123,6 +124,9 @@ func (t *searching) collect() {
 		if g.File != nil && !g.Packed() {
 			t.files = append(t.files, g.File)
 		}
+	}
+	if t.q.arrived != nil {
+		t.collectArrival()
 	}
 	maps.Copy(t.ended, t.q.unfinished)
 }
@@ -232,6 +236,10 @@ func (t *searching) candidates() []follow.Member {
 
 // try looks into one archive.
 func (t *searching) try(ctx context.Context, m *follow.Member) {
+	if t.evident(m) {
+		t.verdict = verdictKnown
+		return
+	}
 	f, err := t.finder.s.host.OpenMember(filepath.Dir(t.path), m)
 	switch {
 	case errors.Is(err, follow.ErrMoved), errors.Is(err, fs.ErrNotExist):
@@ -292,6 +300,9 @@ func (t *searching) failed(f *follow.File, m *follow.Member, err error) {
 		return
 	}
 	if t.hasTwin(m) { // it is being made of that, which was looked at itself
+		if t.q.arrived != nil {
+			t.verdict = verdictKnown
+		}
 		return
 	}
 	u, seen := t.ended[m.ID.Light()]
@@ -326,6 +337,10 @@ func hasTwin(family *follow.Family, m *follow.Member) bool {
 // turned out to be nothing that is known.
 func (t *searching) judge(f *follow.File, d follow.Finding) {
 	if d.Length < 0 {
+		return
+	}
+	if t.q.arrived != nil && t.whole {
+		t.judgeArrival(f, d)
 		return
 	}
 	best := -1 // the proof of the most bytes that holds

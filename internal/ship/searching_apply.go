@@ -40,6 +40,9 @@ func (t *searching) apply(now time.Time) *follow.File {
 		f := t.file
 		t.finder.unpacker.Unpack(t.reader, t.g, t.finding, t.proof, t.ready)
 		t.file = nil
+		if t.q.arrived != nil {
+			st.chain.CountFile()
+		}
 		t.takeLater(t.member)
 		st.forget(t.g)
 		return f
@@ -83,6 +86,10 @@ func (t *searching) dropKnown() {
 
 // giveUp notes that nothing was found, to be told.
 func (t *searching) giveUp() {
+	if t.q.arrived != nil && t.whole {
+		t.giveUpArrival()
+		return
+	}
 	st, sh := t.st, t.st.shipment(t.g)
 	why := strings.Join(t.unreadable, "; ")
 	t.takeLater(-1)

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"dtc"
 	"dtc/internal/follow"
 )
 
@@ -67,7 +68,7 @@ type grant struct {
 	unpacked int             // chunks still to be sent as they are: the last one could not be packed
 	inflight int64           // its part of the session's bytes on their way
 	followed string          // the quality told last
-	told     int64           // size told last
+	told     dtc.Frame       // the size told last
 	toldAt   time.Time
 	wake     time.Time // when to look again though nothing is heard; zero: not at all
 	toMatch  bool      // pending holds a State that could not be matched yet
@@ -120,6 +121,8 @@ type finished struct {
 	head   follow.Mark
 	sum    uint32
 	named  bool // it still had a name
+
+	modified int64 // when its file was last changed, ns since 1970; 0 if not known
 }
 
 const maxFinished = 32
@@ -151,16 +154,16 @@ func (st *stream) account() {
 // remove lets sh's file go, and remembers how it ended.
 func (st *stream) remove(sh *shipment) {
 	if sh.number != 0 && sh.sealed {
-		named := false
+		named, modified := false, int64(0)
 		if sh.File != nil && !sh.Copy {
 			stat, err := sh.File.Stat()
-			named = err == nil && stat.Links > 0
+			named, modified = err == nil && stat.Links > 0, stat.Modified
 		}
 		st.named.Store(st.named.Load() || named)
 		st.finished = slices.DeleteFunc(st.finished, func(f finished) bool { return f.number == sh.number })
 		st.finished = append(st.finished, finished{
 			origin: sh.Origin, number: sh.number, start: sh.Start, end: sh.Position(),
-			mark: sh.Mark, head: sh.Head, sum: sh.sum, named: named,
+			mark: sh.Mark, head: sh.Head, sum: sh.sum, named: named, modified: modified,
 		})
 		if len(st.finished) > maxFinished {
 			st.finished = st.finished[1:]

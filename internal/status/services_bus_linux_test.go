@@ -137,7 +137,7 @@ func askBus(t *testing.T, bus func(*aBus)) ([]dtc.Service, []string, error) {
 		_ = socket.Close()
 		<-done
 	}()
-	ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	services, notes, err := New(Options{Root: root}).services(ctx)
 	if ctx.Err() != nil {
