@@ -73,7 +73,7 @@ func (s *side) killed(away int) {
 }
 
 func (s *side) terminated() {
-	s.agent.signal(syscall.SIGTERM, true)
+	s.agent.end(syscall.SIGTERM)
 	s.lives.end()
 	s.count.add(func(t *tally) { t.restarts++ })
 	s.over(100)
@@ -82,9 +82,9 @@ func (s *side) terminated() {
 
 func (s *side) frozen(ms int) {
 	s.lives.stop()
-	s.agent.signal(syscall.SIGSTOP, false)
+	s.agent.signal(syscall.SIGSTOP)
 	s.over(ms)
-	s.agent.signal(syscall.SIGCONT, false)
+	s.agent.signal(syscall.SIGCONT)
 	s.lives.cont()
 	s.count.add(func(t *tally) { t.pauses++ })
 }
@@ -103,15 +103,15 @@ func onMonitor() grammar[*side] {
 			}
 		}},
 		{"SIGTERM", 3, func(s *side) {
-			s.serve.signal(syscall.SIGTERM, true)
+			s.serve.end(syscall.SIGTERM)
 			s.count.add(func(t *tally) { t.restarts++ })
 			s.over(100)
 			s.startServe()
 		}},
 		{"SIGSTOP", 4, func(s *side) {
-			s.serve.signal(syscall.SIGSTOP, false)
+			s.serve.signal(syscall.SIGSTOP)
 			s.over(2500)
-			s.serve.signal(syscall.SIGCONT, false)
+			s.serve.signal(syscall.SIGCONT)
 			s.count.add(func(t *tally) { t.pauses++ })
 		}},
 		{"state removed", 2, func(s *side) {

@@ -75,13 +75,13 @@ func writings() grammar[*actor] {
 		{"banner", 2, func(a *actor) { a.begin() }},
 		{"hole", 2, (*actor).hole},
 		{"late write", 8, (*actor).lateWrite},
-		{"rotate", 6, func(a *actor) { a.rotate(false) }},
-		{"rotate with a late writer", 4, func(a *actor) { a.rotate(true) }},
+		{"rotate", 6, func(a *actor) { a.rotate(a.drop) }},
+		{"rotate with a late writer", 4, func(a *actor) { a.rotate(a.keepOpen) }},
 		{"rotate many times", 2, (*actor).cascade},
-		{"rotate and begin alike", 2, func(a *actor) { a.rotate(false); a.begin() }},
-		{"copytruncate", 4, func(a *actor) { a.copyTruncate(false) }},
-		{"copytruncate, alike", 2, func(a *actor) { a.copyTruncate(false); a.begin() }},
-		{"copytruncate, written between", 1, func(a *actor) { a.copyTruncate(true) }},
+		{"rotate and begin alike", 2, func(a *actor) { a.rotate(a.drop); a.begin() }},
+		{"copytruncate", 4, func(a *actor) { a.copyTruncate(0) }},
+		{"copytruncate, alike", 2, func(a *actor) { a.copyTruncate(0); a.begin() }},
+		{"copytruncate, written between", 1, func(a *actor) { a.copyTruncate(1) }},
 		{"truncate when sent", 2, func(a *actor) { a.caughtUp(3 * time.Second); a.cut(0) }},
 		{"truncate what was seen", 0, func(a *actor) { time.Sleep(sight + time.Second); a.cut(0) }},
 		{"truncate and begin alike", 1, func(a *actor) { a.cut(0); a.begin() }},
@@ -132,7 +132,11 @@ func (a *actor) begin() { a.put(a.out, append(banner(), a.record(a.out, 100)...)
 
 func (a *actor) cascade() {
 	for range 2 + a.rnd.IntN(2*a.keep) {
-		a.rotate(a.rnd.IntN(5) == 0)
+		leave := a.drop
+		if a.rnd.IntN(5) == 0 {
+			leave = a.keepOpen
+		}
+		a.rotate(leave)
 		for range a.rnd.IntN(3) {
 			a.put(a.out, a.record(a.out, a.rnd.IntN(600)))
 		}

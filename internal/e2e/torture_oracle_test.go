@@ -90,10 +90,7 @@ func (o *oracle) parse(got []byte, least int) error {
 				return nil
 			}
 			if i > deepest {
-				deepest, worst = i, err
-				if i < len(got) {
-					worst = &misfit{alias: o.alias, got: got, base: o.done, at: i, state: o.explain(got, i)}
-				}
+				deepest, worst = i, o.misfitAt(got, i, err)
 			}
 			for len(choices) > 0 && len(choices[len(choices)-1].ways) == 0 {
 				choices = choices[:len(choices)-1]
@@ -245,10 +242,18 @@ func (o *oracle) unlike(c *content) bool {
 	return false
 }
 
+// misfitAt returns why got does not fit at i: err where it is at its end.
+func (o *oracle) misfitAt(got []byte, i int, err error) error {
+	if i == len(got) {
+		return err
+	}
+	return &misfit{alias: o.alias, got: got, base: o.done, at: i, state: o.explain(got, i)}
+}
+
 func commonPrefix(a, b []byte) int {
 	n := min(len(a), len(b))
 	i := 0
-	for ; i+512 <= n && bytes.Equal(a[i:i+512], b[i:i+512]); i += 512 { //nolint:revive // nothing to do
+	for ; i+512 <= n && bytes.Equal(a[i:i+512], b[i:i+512]); i += 512 {
 	}
 	for i < n && a[i] == b[i] {
 		i++

@@ -188,19 +188,25 @@ func (p *program) start(tb testing.TB) bool {
 }
 
 // kill ends the program by SIGKILL, if it runs.
-func (p *program) kill() { p.signal(syscall.SIGKILL, true) }
+func (p *program) kill() { p.end(syscall.SIGKILL) }
 
-// signal sends a signal, and waits for the end if that is what comes of it.
-func (p *program) signal(sig syscall.Signal, ends bool) bool {
+// signal sends a signal that does not end the program.
+func (p *program) signal(sig syscall.Signal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd != nil {
+		p.cmd.Process.Signal(sig)
+	}
+}
+
+// end sends a signal that ends the program, and waits for that.
+func (p *program) end(sig syscall.Signal) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.cmd == nil {
 		return false
 	}
 	p.cmd.Process.Signal(sig)
-	if !ends {
-		return true
-	}
 	select {
 	case <-p.done:
 	case <-time.After(patience):
@@ -223,15 +229,6 @@ func (p *program) running() bool {
 	default:
 		return true
 	}
-}
-
-func (p *program) pid() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.cmd == nil {
-		return 0
-	}
-	return p.cmd.Process.Pid
 }
 
 // logEvent is a line of dtc events -o json.

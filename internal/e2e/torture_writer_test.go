@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -26,7 +27,6 @@ type actor struct {
 	late   []*pen // of rotated files
 	sibs   []*sibling
 	serie  int // of names and records
-	paced  time.Duration
 	vocab  []string
 	linked int
 }
@@ -189,8 +189,7 @@ func (a *actor) shift() string {
 	if a.names != numbered {
 		return a.siblingName(0)
 	}
-	for i := len(a.sibs) - 1; i >= 0; i-- {
-		s := a.sibs[i]
+	for i, s := range slices.Backward(a.sibs) {
 		to := fmt.Sprintf("%s.%d", a.real, i+2)
 		if s.archive {
 			to += filepath.Ext(s.path)
@@ -228,21 +227,20 @@ func (a *actor) renameAway() {
 	a.sibs = append([]*sibling{{path: name, file: a.out.in}}, a.sibs...)
 }
 
-// rotate renames the file and goes on in a new one; late has somebody write on
-// in the old one.
-func (a *actor) rotate(late bool) {
+// keepOpen has somebody write on in a rotated file.
+func (a *actor) keepOpen(p *pen) { a.late = append(a.late, p) }
+
+// rotate renames the file and goes on in a new one; leave says what becomes of
+// the old one's pen.
+func (a *actor) rotate(leave func(*pen)) {
 	a.mu.Lock()
 	a.renameAway()
 	a.mu.Unlock()
 	old := a.out
-	if late {
-		a.late = append(a.late, old)
-	} else {
-		a.drop(old)
-	}
+	leave(old)
 	if a.rnd.IntN(3) == 0 {
 		a.nap(40)
-		if late && a.rnd.IntN(2) == 0 {
+		if slices.Contains(a.late, old) && a.rnd.IntN(2) == 0 {
 			a.put(old, a.record(old, a.size()))
 		}
 	}
@@ -250,9 +248,9 @@ func (a *actor) rotate(late bool) {
 	a.w.count.add(func(t *tally) { t.rotations++ })
 }
 
-// copyTruncate copies the file to a sibling and truncates it; between writes in
-// the window between the two, which is what a rotation by copying loses.
-func (a *actor) copyTruncate(between bool) {
+// copyTruncate copies the file to a sibling and truncates it; records are written
+// in the window between the two, which is what a rotation by copying loses.
+func (a *actor) copyTruncate(records int) {
 	a.mu.Lock()
 	name := a.shift()
 	b, err := os.ReadFile(a.real)
@@ -262,7 +260,7 @@ func (a *actor) copyTruncate(between bool) {
 	s.of.copies[s] = int64(len(b))
 	a.sibs = append([]*sibling{s}, a.sibs...)
 	a.mu.Unlock()
-	if between {
+	for range records {
 		a.put(a.out, a.record(a.out, a.size()))
 	}
 	a.cut(0)

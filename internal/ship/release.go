@@ -24,8 +24,11 @@ func (s *Shipper) limitRotated() {
 	for _, st := range s.all() {
 		st.mu.Lock()
 		last := int64(0)
-		for _, g := range st.chain.Generations {
-			if g.File == nil || g == st.chain.Current() || g.Packed() {
+		for i, g := range st.chain.Generations {
+			// The last one was not rotated for anything, though nothing may be at
+			// the path at this moment.
+			newest := g == st.chain.Current() || i == len(st.chain.Generations)-1
+			if g.File == nil || newest || g.Packed() {
 				continue
 			}
 			if stat, err := g.File.Stat(); err == nil {
