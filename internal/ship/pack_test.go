@@ -38,7 +38,6 @@ func TestPackedWhenSlow(t *testing.T) {
 		low, top float64 // of what is sent, as a part of the content
 	}{
 		"slow, lines": {16 << 20, lines, 0.05, 0.6},
-		"fast, lines": {1 << 40, lines, 1, 1.1},
 		"slow, noise": {32 << 20, noise(8 << 20), 1, 1.1},
 	} {
 		t.Run(name, func(t *testing.T) {

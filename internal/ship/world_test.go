@@ -264,7 +264,7 @@ func (w *world) told(state dtc.State) []dtc.Event {
 
 func (w *world) wantEvents(state dtc.State, n int) []dtc.Event {
 	w.t.Helper()
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(20 * time.Second)
 	for len(w.told(state)) < n && time.Now().Before(deadline) {
 		time.Sleep(5 * time.Millisecond)
 	}
