@@ -225,10 +225,24 @@ func (o *oracle) rewound(c *content, b []byte) (int64, bool) {
 		if from >= to {
 			return 0, false
 		}
-		k := bytes.Index(c.data[from:min(to+2*alike, int64(len(c.data)))], b[:2*alike])
-		return from + int64(k), k > 0
+		return goesOn(c.data, from, to, b)
 	}
 	return 0, false
+}
+
+// goesOn returns the position from from on, and not behind to, at which data goes on
+// with the most of b.
+func goesOn(data []byte, from, to int64, b []byte) (at int64, ok bool) {
+	most := 2*alike - 1
+	for p := from; p <= to && p < int64(len(data)); p++ {
+		if data[p] != b[0] {
+			continue
+		}
+		if n := commonPrefix(data[p:], b); n > most {
+			at, most, ok = p, n, true
+		}
+	}
+	return at, ok && at > 0
 }
 
 // unlike reports whether c was entered behind bytes that it has in common with

@@ -63,7 +63,7 @@ func (r *Reader) noteLoss(g *Generation, size int64) error {
 // they are read. NULs among them may be overwritten with what belongs there.
 func (r *Reader) proveTail(g *Generation) error {
 	soon := int64(dtc.MaxChunk)
-	if r.buf == nil {
+	if r.buf == nil || g.Mark.Length == 0 { // of what was never read the head alone proves little
 		soon = 0
 	}
 	if g.Left() <= soon || g.tail.Offset == g.Seen || g.File.Remote() {
