@@ -256,8 +256,11 @@ func (o *oracle) lengthAt(t time.Time) int64 {
 // justify checks that something is missing where a gap says so.
 func (o *oracle) justify(e logEvent, v *verdict) error {
 	all := slices.Concat(o.losses, v.losses)
-	if strings.HasPrefix(e.Reason, "cut, and written on") {
-		return nil // what was destroyed is an upper bound where the file grew again before it was looked at
+	if e.To != nil && strings.HasPrefix(e.Reason, "cut, and written on") {
+		// Where the file grew again before it was looked at, an upper bound is told.
+		if slices.ContainsFunc(all, func(l loss) bool { return l.from < *e.To && *e.From < l.to }) {
+			return nil
+		}
 	}
 	if e.To != nil {
 		if !slices.ContainsFunc(all, func(l loss) bool { return l.from <= *e.From && *e.To <= l.to }) {

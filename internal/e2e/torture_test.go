@@ -17,7 +17,7 @@ import (
 
 var (
 	tortureSeed     = flag.Uint64("torture.seed", 0, "seed of the one round of TestTorture; 0: fresh ones until the time is over")
-	tortureDuration = flag.Duration("torture.duration", 5*time.Second, "how long TestTorture begins new rounds")
+	tortureDuration = flag.Duration("torture.duration", 35*time.Second, "how long TestTorture begins new rounds")
 	tortureSteps    = flag.Int("torture.steps", 160, "steps of a writer in a round")
 	torturePatience = flag.Duration("torture.patience", patience, "how long a checkpoint waits for what is missing")
 	tortureFocus    = flag.String("torture.focus", "", "name of a mutant: only what finds it happens")

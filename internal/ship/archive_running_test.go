@@ -50,7 +50,7 @@ func (w *world) caughtUp() {
 func TestArchiveOfUnseenFileWhileRunning(t *testing.T) {
 	t.Parallel()
 	for _, a := range archivers() {
-		for _, size := range []int{50, 3000, 200_000} {
+		for _, size := range []int{50, 3000, 2_000_000} {
 			t.Run(fmt.Sprintf("%s/%d", a.ext[1:], size), func(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t, appLog())
