@@ -134,7 +134,7 @@ func shake(t *testing.T, server, client *tls.Config) (r result) {
 			return
 		}
 		defer conn.Close()
-		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		conn.SetDeadline(time.Now().Add(30 * time.Second))
 		tc := tls.Server(conn, server)
 		if r.serverErr = tc.Handshake(); r.serverErr == nil {
 			_, r.serverErr = tc.Write([]byte{1})
@@ -145,7 +145,7 @@ func shake(t *testing.T, server, client *tls.Config) (r result) {
 	})
 	conn, err := net.Dial("tcp", ln.Addr().String())
 	must(t, err)
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(time.Now().Add(30 * time.Second))
 	tc := tls.Client(conn, client)
 	if r.clientErr = tc.Handshake(); r.clientErr == nil {
 		_, r.clientErr = io.ReadFull(tc, make([]byte, 1))

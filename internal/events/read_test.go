@@ -128,8 +128,8 @@ func (f *following) want(t *testing.T, ids ...string) {
 			if got != id {
 				t.Fatalf("saw %s, want %s", got, id)
 			}
-		case <-time.After(10 * time.Second):
-			t.Fatalf("%s did not come within 10 s", id)
+		case <-time.After(30 * time.Second):
+			t.Fatalf("%s did not come within 30 s", id)
 		}
 	}
 }

@@ -78,7 +78,7 @@ func (a *agent) Watch(ctx context.Context, _ string, _ dtc.Watching, _ func(dtc.
 func start(tb testing.TB, cfg *tls.Config, at string, a wire.Agent) (netip.AddrPort, func()) {
 	tb.Helper()
 	var ln net.Listener
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		var err error
 		if ln, err = net.Listen("tcp", at); err == nil {
 			break
@@ -309,7 +309,7 @@ func TestKeep(t *testing.T) {
 			if got != want {
 				t.Fatalf("told %q, want %q", got, want)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(30 * time.Second):
 			t.Fatalf("never told %q", want)
 		}
 	}

@@ -99,7 +99,7 @@ func TestExamine(t *testing.T) {
 				proofs = append(proofs, ProofOf(other), ProofOf(longer))
 				want = append(want, false, false)
 			}
-			d, err := u.Verify(t.Context(), f, proofs)
+			d, err := u.Verify(t.Context(), f, proofs, nil)
 			if err != nil || d.Length != int64(size) || fmt.Sprint(d.Holds) != fmt.Sprint(want) {
 				t.Errorf("%s of %d: %v, length %d, holds %v, want %v", argv[0], size, err, d.Length, d.Holds, want)
 			}
@@ -119,6 +119,24 @@ func TestExamine(t *testing.T) {
 	}
 }
 
+// What begins as nothing does that is known is told before all of it is read.
+func TestStrangeArchive(t *testing.T) {
+	h, u := NewHost(0), newUnpacker(t)
+	content := someLines(300_000)
+	for _, argv := range programs() {
+		f := openArchive(t, h, pack(t, content, argv...))
+		for name, known := range map[string][]byte{"same": content, "other": someLines(300_000), "none": nil} {
+			var head []byte
+			if _, err := u.Verify(t.Context(), f, []Proof{{}, ProofOf(stateOf(known, 0, len(known)))}, func(b []byte) { head = bytes.Clone(b) }); err != nil {
+				t.Fatal(err)
+			}
+			if want := content[:dtc.HeadSize]; (name == "same") != (head == nil) || head != nil && !bytes.Equal(head, want) {
+				t.Errorf("%s, %s: told %.20q", argv[0], name, head)
+			}
+		}
+	}
+}
+
 // Every archive that is cut anywhere has no end.
 func TestCutArchive(t *testing.T) {
 	h, u := NewHost(0), newUnpacker(t)
@@ -127,7 +145,7 @@ func TestCutArchive(t *testing.T) {
 		whole := pack(t, content, argv...)
 		for range 40 {
 			f := openArchive(t, h, whole[:rand.IntN(len(whole))])
-			if d, err := u.Verify(t.Context(), f, nil); !errors.Is(err, ErrUnfinished) {
+			if d, err := u.Verify(t.Context(), f, nil, nil); !errors.Is(err, ErrUnfinished) {
 				t.Errorf("%s: length %d: %v", argv[0], d.Length, err)
 			}
 			_ = f.Close()
@@ -145,13 +163,13 @@ func TestDamagedArchive(t *testing.T) {
 			b := bytes.Clone(whole)
 			at := 12 + rand.IntN(len(b)-12) // a time or a name in front is nobody's
 			b[at] ^= 1 << rand.IntN(8)
-			d, err := u.Verify(t.Context(), openArchive(t, h, b), []Proof{ProofOf(stateOf(content, 0, len(content)))})
+			d, err := u.Verify(t.Context(), openArchive(t, h, b), []Proof{ProofOf(stateOf(content, 0, len(content)))}, nil)
 			if err == nil && !d.Holds[0] {
 				t.Errorf("%s: other content was read", argv[0])
 			}
 		}
 		for tail, good := range map[string]bool{string(whole): true, "\x00\x00\x00\x00": argv[0] == "gzip" || argv[0] == "xz", "garbage garbage": false} {
-			d, err := u.Verify(t.Context(), openArchive(t, h, append(bytes.Clone(whole), tail...)), nil)
+			d, err := u.Verify(t.Context(), openArchive(t, h, append(bytes.Clone(whole), tail...)), nil, nil)
 			if (err == nil) != good {
 				t.Errorf("%s and %.7q: %v", argv[0], tail, err)
 			}
@@ -173,14 +191,14 @@ func TestUnreadableArchive(t *testing.T) {
 		"it takes more than 64 MiB of memory ":   pack(t, content, "xz", "--lzma2=dict=128MiB", "-c"),
 		"it takes more than 64 MiB of memory, 2": append(pack(t, content, "xz"), pack(t, content, "xz", "--lzma2=dict=128MiB", "-c")...),
 	} {
-		_, err := u.Verify(t.Context(), openArchive(t, h, b), nil)
+		_, err := u.Verify(t.Context(), openArchive(t, h, b), nil, nil)
 		unreadable, ok := errors.AsType[*Unreadable](err)
 		if !ok || !bytes.HasPrefix([]byte(unreadable.Reason), []byte(name[:24])) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	for _, argv := range [][]string{{"xz", "-9", "-c"}, {"zstd", "--long=26", "-c"}} {
-		if d, err := u.Verify(t.Context(), openArchive(t, h, pack(t, content, argv...)), nil); err != nil || d.Length != int64(len(content)) {
+		if d, err := u.Verify(t.Context(), openArchive(t, h, pack(t, content, argv...)), nil, nil); err != nil || d.Length != int64(len(content)) {
 			t.Errorf("%s: %v", argv, err)
 		}
 	}
@@ -198,7 +216,7 @@ func TestBomb(t *testing.T) {
 		runtime.ReadMemStats(&before)
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		begin := time.Now()
-		_, err := u.Verify(ctx, f, nil)
+		_, err := u.Verify(ctx, f, nil, nil)
 		cancel()
 		if took := time.Since(begin); took > 5*time.Second {
 			t.Errorf("%s: cannot be stopped for %s", argv[0], took)
@@ -305,7 +323,7 @@ func TestUnpackChanged(t *testing.T) {
 	h, u := NewHost(0), newUnpacker(t)
 	content := someLines(4 << 20)
 	f := openArchive(t, h, pack(t, content, "gzip", "-c"))
-	d, err := u.Verify(t.Context(), f, nil)
+	d, err := u.Verify(t.Context(), f, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -377,7 +395,7 @@ func FuzzArchive(f *testing.F) {
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		defer cancel()
 		begin := time.Now()
-		d, err := u.Verify(ctx, file, nil)
+		d, err := u.Verify(ctx, file, nil, nil)
 		if took := time.Since(begin); took > 10*time.Second {
 			t.Fatalf("%d bytes cannot be stopped for %s", len(b), took)
 		}
@@ -401,7 +419,7 @@ func TestProofOfUnread(t *testing.T) {
 	r := h.NewProver()
 	banner := someLines(dtc.HeadSize)
 	mine, other := append(bytes.Clone(banner), someLines(9000)...), append(bytes.Clone(banner), someLines(9000)...)
-	g := &Generation{probe: r.markOf(dtc.HeadSize, banner), tail: r.markOf(12_000, mine[8000:12_000])}
+	g := &Generation{probe: r.markOf(dtc.HeadSize, banner), end: r.markOf(12_000, mine[8000:12_000])}
 	for i, content := range [][]byte{mine, other, mine[:11_000]} {
 		d, err := u.Search(t.Context(), openArchive(t, h, pack(t, content, "gzip", "-c")), []Proof{r.ProofOf(g, 0)})
 		if err != nil || d.Holds[0] != (i == 0) {

@@ -74,7 +74,7 @@ func (r *Reader) IsCopy(g *Generation, f *File, size int64) bool {
 	mark := g.Mark
 	if mark.Length == 0 {
 		mark = g.probe
-		if tail, err := r.holds(f, g.tail); err != nil || !tail { // many files begin alike
+		if end, err := r.holds(f, g.end); err != nil || !end || g.unproven() { // many files begin alike
 			return false
 		}
 	}

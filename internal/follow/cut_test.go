@@ -127,3 +127,51 @@ func TestCopiesKeepTheirOrder(t *testing.T) {
 		t.Errorf("got %.20q…, %d bytes instead of %d", got, len(got), len(want))
 	}
 }
+
+// TestAlikeIsNoCopy has a file truncated of which something was seen and nothing
+// read, beside one that begins alike, and then beside a copy of it.
+func TestAlikeIsNoCopy(t *testing.T) {
+	for name, end := range map[string]string{"text": "the end\n", "NULs": "the\x00end\n", "a hole": string(make([]byte, 2*tailSize))} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "app.log")
+			banner := someLines(5000)
+			mine := append(append(bytes.Clone(banner), someLines(5000)...), end...)
+			write := func(path string, b []byte) {
+				if err := os.WriteFile(path, b, 0o644); err != nil { // truncates what is there
+					t.Fatal(err)
+				}
+			}
+			h := NewHost(0)
+			c, r := h.NewChain(path), h.NewProver()
+			defer c.Close()
+			cut := func() *Generation {
+				write(path, mine)
+				if _, err := c.Sync(); err != nil {
+					t.Fatal(err)
+				}
+				g := c.Current()
+				if _, err := r.Look(g); err != nil {
+					t.Fatal(err)
+				}
+				write(path, nil)
+				if _, err := r.Look(g); !errors.Is(err, ErrCut) {
+					t.Fatal(err)
+				}
+				c.Cut(r, g)
+				return g
+			}
+			write(path, nil)
+			if _, err := c.Sync(); err != nil {
+				t.Fatal(err)
+			}
+			write(path+".2", append(bytes.Clone(banner), "something else\n"...))
+			if g := cut(); g.File != nil {
+				t.Errorf("goes on in a file of %d bytes", g.Seen)
+			}
+			write(path+".1", mine)
+			if g, found := cut(), name != "a hole"; (g.File != nil) != found {
+				t.Errorf("a copy of it is found: %v", !found)
+			}
+		})
+	}
+}

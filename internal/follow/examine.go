@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io"
 	"path/filepath"
+	"slices"
 
 	"dtc"
 )
@@ -43,8 +44,10 @@ func ProofOf(s dtc.GenerationState) Proof {
 // CRC-32C of all that was read of it.
 func (r *Reader) ProofOf(g *Generation, sum uint32) Proof {
 	if g.Mark.Length == 0 && g.Start == 0 { // nothing was read; something may have been seen
-		p := r.ProofOfMarks(0, g.probe, g.tail, 0)
-		p.summed = false
+		p := r.ProofOfMarks(0, g.probe, g.end, 0)
+		if p.summed = false; g.unproven() {
+			return Proof{}
+		}
 		return p
 	}
 	return r.ProofOfMarks(g.Start, g.Head, g.Mark, sum)
@@ -97,13 +100,17 @@ func (d *Finding) Ends(f *File) bool {
 	if err != nil || st.Size < d.Length || len(d.marks) == 0 {
 		return false
 	}
-	head := d.marks[0].first
-	b := make([]byte, max(len(head), len(d.tail)))
-	same := func(want []byte, off int64) bool {
-		n, err := f.ReadAt(b[:len(want)], off)
-		return (err == nil || errors.Is(err, io.EOF)) && string(b[:n]) == string(want)
-	}
-	return same(head, 0) && same(d.tail, d.Length-int64(len(d.tail)))
+	return f.holds(d.marks[0].first, 0) && f.holds(d.tail, d.Length-int64(len(d.tail)))
+}
+
+// Begins reports whether the first bytes of f are these.
+func (f *File) Begins(head []byte) bool { return f.holds(head, 0) }
+
+// holds reports whether f has want at off.
+func (f *File) holds(want []byte, off int64) bool {
+	b := make([]byte, len(want))
+	n, err := f.ReadAt(b, off)
+	return (err == nil || errors.Is(err, io.EOF)) && string(b[:n]) == string(want)
 }
 
 // Search decompresses the archive f to its end, and reports which of the proofs
@@ -120,9 +127,18 @@ func (u *Unpacker) Search(ctx context.Context, f *File, proofs []Proof) (Finding
 }
 
 // Verify decompresses the archive f to its end, and reports which of the proofs
-// hold.
-func (u *Unpacker) Verify(ctx context.Context, f *File, proofs []Proof) (Finding, error) {
-	return u.examine(ctx, f, newExaminers(proofs), func([]examiner) bool { return true })
+// hold. If there is much in it, strange is called with the first HeadSize bytes
+// as soon as these are known and nothing that a proof is of begins with them.
+func (u *Unpacker) Verify(ctx context.Context, f *File, proofs []Proof, strange func(head []byte)) (Finding, error) {
+	return u.examine(ctx, f, newExaminers(proofs), func(all []examiner) bool {
+		if head := all[0].first; strange != nil && len(head) >= dtc.HeadSize {
+			if !slices.ContainsFunc(all[1:], func(e examiner) bool { return !e.refuted && e.headLen > 0 }) {
+				strange(head)
+			}
+			strange = nil
+		}
+		return true
+	})
 }
 
 // examiner checks one proof against content that comes in blocks.

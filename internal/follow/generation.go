@@ -47,6 +47,7 @@ type Generation struct {
 
 	probe  Mark  // proof of the first bytes seen, as long as nothing was read
 	tail   Mark  // proof of the last bytes seen, if they will not be read soon
+	end    Mark  // the same, of a generation of which nothing was read, NULs or not
 	far    *far  // what is known of a remote file; nil: nothing yet
 	last   Stat  // when last proven
 	proven bool  // last was seen twice, so the clock's grain hides nothing

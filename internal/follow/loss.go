@@ -38,7 +38,7 @@ func (g *Generation) lose(from, to int64) {
 // more.
 func (g *Generation) Shorten(to int64) {
 	g.lose(max(to, g.Mark.Offset), g.Seen)
-	g.Seen, g.tail = to, Mark{}
+	g.Seen, g.tail, g.end = to, Mark{}, Mark{}
 }
 
 // noteLoss sees whether bytes that were seen and not read are still there. The
@@ -74,11 +74,21 @@ func (r *Reader) proveTail(g *Generation) error {
 	if err != nil {
 		return err
 	}
-	g.tail = Mark{}
+	last := r.markOf(from+int64(len(b)), b)
+	g.tail, g.end = Mark{}, Mark{}
 	if bytes.IndexByte(b, 0) < 0 {
-		g.tail = r.markOf(from+int64(len(b)), b)
+		g.tail = last
+	}
+	if g.Mark.Length == 0 && len(bytes.Trim(b, "\x00")) > 0 {
+		g.end = last
 	}
 	return nil
+}
+
+// unproven reports whether nothing was read of g, and more was seen of it than
+// what proves it: others may begin alike.
+func (g *Generation) unproven() bool {
+	return g.Mark.Length == 0 && g.Seen > g.probe.Offset && g.end.Offset <= g.probe.Offset
 }
 
 // checkTail sees whether b, which was just read behind g's mark, has the last

@@ -121,7 +121,7 @@ func TestWatcher(t *testing.T) {
 	defer func() { _ = w.Close(); <-done }()
 	want := func(e Event) {
 		t.Helper()
-		deadline := time.After(2 * time.Second)
+		deadline := time.After(30 * time.Second)
 		for {
 			select {
 			case got := <-events:

@@ -207,12 +207,12 @@ func (r *rig) content(alias string) string {
 // eventually waits for something to come true.
 func eventually(tb testing.TB, what string, f func() bool) {
 	tb.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		if f() {
 			return
 		}
 	}
-	tb.Fatalf("not within 10 s: %s", what)
+	tb.Fatalf("not within 30 s: %s", what)
 }
 
 // agent is a scripted agent.
@@ -272,7 +272,7 @@ func (a *agent) recv() dtc.Frame {
 		if err != nil {
 			a.t.Fatal(err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second):
 		a.t.Fatal("the monitor says nothing")
 	}
 	return f

@@ -229,7 +229,7 @@ func TestBrokenFrames(t *testing.T) {
 					t.Fatalf("error %v", err)
 				}
 				a.err <- nil
-			case <-time.After(10 * time.Second):
+			case <-time.After(30 * time.Second):
 				t.Fatal("the connection goes on")
 			}
 			b := r.connect(peerA)

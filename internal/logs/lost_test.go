@@ -14,7 +14,7 @@ import (
 func (r *rig) wantSpans(state dtc.State, want ...string) {
 	r.t.Helper()
 	var got []string
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		r.events.mu.Lock()
 		got = nil
 		for _, e := range r.events.all {

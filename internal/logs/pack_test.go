@@ -84,7 +84,7 @@ func TestBrokenPacked(t *testing.T) {
 					t.Fatalf("error %v", err)
 				}
 				a.err <- nil
-			case <-time.After(10 * time.Second):
+			case <-time.After(30 * time.Second):
 				t.Fatal("the connection goes on")
 			}
 			if got := r.content("app.log"); got != "one\n" {

@@ -172,7 +172,7 @@ func (f *followed) of(alias string) string {
 
 func (f *followed) wait(tb testing.TB, alias, want string) {
 	tb.Helper()
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		if f.of(alias) == want {
 			return
 		}

@@ -142,8 +142,8 @@ func (f *fleetHome) startWith(load func() (config.Monitor, error), parts ...stri
 			if err != nil {
 				f.t.Error(err)
 			}
-		case <-time.After(5 * time.Second):
-			f.t.Error("the monitor did not stop within 5 s")
+		case <-time.After(15 * time.Second): // it promises 5, on a machine that is not busy
+			f.t.Error("the monitor did not stop in time")
 		}
 		if f.t.Failed() {
 			f.t.Log(log.String())

@@ -94,7 +94,7 @@ func ended(t *testing.T, script string) int {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Wait() })
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
 		seen, err := Look(cmd.Process.Pid)
 		if err != nil || time.Now().After(deadline) {
 			t.Fatalf("%+v, %v", seen, err)

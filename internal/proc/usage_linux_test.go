@@ -70,7 +70,7 @@ func TestCountDescriptors(t *testing.T) {
 	})
 	dir := Default.path(strconv.Itoa(c.Process.Pid), "fd")
 	n := CountDescriptors(c.Process.Pid, 1000)
-	for deadline := time.Now().Add(10 * time.Second); n < 3+40 || n != countEach(dir, 1000); time.Sleep(time.Millisecond) { // exec closes some
+	for deadline := time.Now().Add(30 * time.Second); n < 3+40 || n != countEach(dir, 1000); time.Sleep(time.Millisecond) { // exec closes some
 		if n = CountDescriptors(c.Process.Pid, 1000); time.Now().After(deadline) {
 			t.Fatalf("%d descriptors, and %d are listed", n, countEach(dir, 1000))
 		}
@@ -127,7 +127,7 @@ func TestCommand(t *testing.T) {
 	} {
 		pid := named(t, c.args...)
 		var got string
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) { // until the exec
+		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) { // until the exec
 			var err error
 			if got, err = Command(pid, c.limit); err != nil {
 				t.Fatal(err)

@@ -57,6 +57,7 @@ func TestArchiveOfUnseenFileWhileRunning(t *testing.T) {
 				wr := w.writer("app.log")
 				all := wr.lines(20)
 				w.start()
+				w.shipper.finder.doubt = 20 * time.Second // also when the machine is busy
 				w.up()
 				w.wait("app.log", all)
 				for range 2 {
@@ -88,6 +89,7 @@ func TestArchivesInCascadeWhileRunning(t *testing.T) {
 	wr := w.writer("app.log")
 	all := wr.lines(20)
 	w.start()
+	w.shipper.finder.doubt = 20 * time.Second
 	w.up()
 	w.wait("app.log", all)
 	w.unseen(func() {

@@ -45,7 +45,7 @@ func (st *stream) takeArrivals(now time.Time) {
 		}
 		q := &search{since: now, archive: id, arrived: &a.Member}
 		st.begin(st.chain.Seek(origin, st.behind(&a)), q)
-		q.hold = now.Add(min(maxHold, st.finder.hold))
+		q.hold = now.Add(min(st.finder.doubt, st.finder.hold))
 	}
 	st.finder.add(st, now)
 }
@@ -108,6 +108,17 @@ func (t *searching) collectArrival() {
 			t.times = append(t.times, stat.Modified)
 		}
 	}
+}
+
+// strange has what came after an archive that came lately wait until that is
+// read, when it begins as nothing does that is known: it will be sent.
+func (t *searching) strange(head []byte) {
+	if t.q.arrived == nil || slices.ContainsFunc(t.files, func(f *follow.File) bool { return f.Begins(head) }) {
+		return
+	}
+	t.st.mu.Lock()
+	defer t.st.mu.Unlock()
+	t.q.hold = t.q.since.Add(t.finder.hold)
 }
 
 // timed reports whether a file that is known was last changed when the content

@@ -101,7 +101,7 @@ func (d *disk) cut() {
 // heal mounts what the power loss left. Nobody may have a file open.
 func (d *disk) heal() {
 	d.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(2 * time.Millisecond) {
 		err := unix.Unmount(d.dir, 0)
 		if err == nil {
 			break

@@ -105,7 +105,7 @@ func (m *scripted) send(frames ...dtc.Frame) {
 // next returns the next frame of a kind, and drops those before it.
 func (m *scripted) next(kind dtc.FrameKind) dtc.Frame {
 	m.t.Helper()
-	timeout := time.After(10 * time.Second)
+	timeout := time.After(30 * time.Second)
 	for {
 		select {
 		case f := <-m.got:

@@ -23,6 +23,7 @@ type finder struct {
 	unpacker *follow.Unpacker
 	wake     chan struct{}
 	hold     time.Duration // holdForSearch; tests have another
+	doubt    time.Duration // maxHold, while an archive may hold nothing new; likewise
 
 	mu   sync.Mutex // guards all below
 	due  map[*stream]time.Time
@@ -32,7 +33,7 @@ type finder struct {
 
 func newFinder(s *Shipper) *finder {
 	return &finder{
-		s: s, unpacker: follow.NewUnpacker(), wake: make(chan struct{}, finders), hold: holdForSearch,
+		s: s, unpacker: follow.NewUnpacker(), wake: make(chan struct{}, finders), hold: holdForSearch, doubt: maxHold,
 		due: map[*stream]time.Time{}, busy: map[*stream]bool{},
 	}
 }

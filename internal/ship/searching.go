@@ -261,16 +261,20 @@ func (t *searching) try(ctx context.Context, m *follow.Member) {
 		t.verdict = verdictLater
 		return
 	}
-	examine := t.finder.unpacker.Search
-	if t.q.archive != (follow.Identity{}) {
-		examine = t.finder.unpacker.Verify
-	}
-	finding, err := examine(ctx, f, t.proofs)
+	finding, err := t.examine(ctx, f)
 	if err != nil {
 		t.failed(f, m, err)
 		return
 	}
 	t.judge(f, finding)
+}
+
+// examine reads an archive as far as it must be read.
+func (t *searching) examine(ctx context.Context, f *follow.File) (follow.Finding, error) {
+	if t.q.archive == (follow.Identity{}) {
+		return t.finder.unpacker.Search(ctx, f, t.proofs)
+	}
+	return t.finder.unpacker.Verify(ctx, f, t.proofs, t.strange)
 }
 
 // unchanged reports whether the archive had no end when it was last read, and

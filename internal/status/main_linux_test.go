@@ -142,7 +142,7 @@ func executes(tb testing.TB, pid int, program string) {
 // eventually waits until something is so.
 func eventually(tb testing.TB, what string, is func() bool) {
 	tb.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for !is() {
 		if time.Now().After(deadline) {
 			tb.Fatalf("waited in vain for %s", what)

@@ -180,8 +180,8 @@ func (f *feed) next(t *testing.T) dtc.Sighting {
 		default:
 		}
 		t.Fatalf("Watch returned %v", f.err)
-	case <-time.After(10 * time.Second):
-		t.Fatal("no sighting within 10 s")
+	case <-time.After(30 * time.Second):
+		t.Fatal("no sighting within 30 s")
 	}
 	return dtc.Sighting{}
 }
@@ -225,9 +225,9 @@ func wantKind(t *testing.T, err error, kind dtc.ErrorKind) {
 // eventually waits until cond holds.
 func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !cond(); {
+	for deadline := time.Now().Add(30 * time.Second); !cond(); {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within 10 s", what)
+			t.Fatalf("%s: not within 30 s", what)
 		}
 		time.Sleep(time.Millisecond)
 	}

@@ -49,7 +49,7 @@ func memoryGroup(tb testing.TB, name string, limit int) (dir string) {
 // removeMemoryGroup waits until the group is empty.
 func removeMemoryGroup(tb testing.TB, dir string) {
 	tb.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
 		err := os.Remove(dir)
 		if err == nil {
 			return

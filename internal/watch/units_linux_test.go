@@ -53,7 +53,7 @@ func group(tb testing.TB, root string, elem ...string) string {
 func dropGroup(tb testing.TB, dir string) {
 	tb.Helper()
 	var err error
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if err = unix.Rmdir(dir); err == nil || os.IsNotExist(err) {
 			return
 		}

@@ -180,7 +180,7 @@ func TestConnectionEndsWithTheCertificate(t *testing.T) {
 		if err == nil {
 			t.Error("a frame came from nowhere")
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Error("the server keeps the connection")
 	}
 	soon(t, "it is forgotten", func() bool { proven, _ := r.holds(); return proven == 0 })
@@ -207,7 +207,7 @@ func TestConnectionEndsWithTheCertificate(t *testing.T) {
 	}
 	defer c.Close()
 	defer (<-accepted).Close()
-	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(30 * time.Second))
 	if _, err := c.Read(make([]byte, 1)); dtc.KindOf(err) != dtc.KindCertificate {
 		t.Errorf("Read = %v (%s)", err, dtc.KindOf(err))
 	}

@@ -28,7 +28,7 @@ func (r *rig) dialRaw(tb testing.TB) net.Conn {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(5 * time.Second))
+	c.SetDeadline(time.Now().Add(30 * time.Second))
 	return c
 }
 
@@ -131,7 +131,7 @@ func TestNoiseInside(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.SetDeadline(time.Now().Add(5 * time.Second))
+		c.SetDeadline(time.Now().Add(30 * time.Second))
 		io.WriteString(c, noise)
 		if b, err := io.ReadAll(c); errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%.10q: not closed, %q", noise, b)
