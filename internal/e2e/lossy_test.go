@@ -54,7 +54,26 @@ func (d lossyDisk) heal(t *testing.T) {
 	t.Helper()
 	root := namespace("")
 	eventually(t, func() string { return "unmount " + d.dir }, func() bool { return unix.Unmount(d.dir, 0) == nil })
+	eventually(t, func() string { return "somebody else has " + d.dir }, func() bool { return d.free(t) })
 	root.must(t, "mount", "-o", "loop", d.image, d.dir)
+}
+
+// free reports whether nobody has the file system any more, and takes it from
+// those that got a mount namespace meanwhile whose mounts do not go with ours: a
+// mount would bring it back as it is, without its power.
+func (d lossyDisk) free(t *testing.T) bool {
+	t.Helper()
+	root := namespace("")
+	if root.must(t, "losetup", "--noheadings", "--output", "NAME", "--associated", d.image) == "" {
+		return true
+	}
+	tables, _ := filepath.Glob("/proc/[0-9]*/mountinfo")
+	for _, table := range tables {
+		if b, _ := os.ReadFile(table); strings.Contains(string(b), " "+d.dir+" ") {
+			root.run(t, "nsenter", "--target", filepath.Base(filepath.Dir(table)), "--mount", "umount", "--lazy", d.dir)
+		}
+	}
+	return false
 }
 
 // startBooted starts dtc serve as if the machine had been booted anew: it sees

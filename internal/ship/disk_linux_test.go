@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -110,7 +111,35 @@ func (d *disk) heal() {
 			d.t.Fatalf("unmount: %v", err)
 		}
 	}
+	for deadline := time.Now().Add(30 * time.Second); d.held(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			d.t.Fatalf("somebody else has %s mounted", d.dir)
+		}
+	}
 	d.mount()
+}
+
+// held reports whether the file system is still there after it was unmounted
+// here, and takes it from those that got a mount namespace meanwhile whose
+// mounts do not go with ours. As long as somebody has it a mount brings it back
+// as it is, without its power.
+func (d *disk) held() bool {
+	d.t.Helper()
+	out, err := exec.Command("losetup", "--noheadings", "--output", "NAME", "--associated", d.image).Output()
+	if err != nil {
+		d.t.Fatalf("losetup: %v", err)
+	}
+	if len(out) == 0 {
+		return false
+	}
+	tables, _ := filepath.Glob("/proc/[0-9]*/mountinfo")
+	for _, table := range tables {
+		if b, _ := os.ReadFile(table); strings.Contains(string(b), " "+d.dir+" ") {
+			pid := filepath.Base(filepath.Dir(table))
+			_ = exec.Command("nsenter", "--target", pid, "--mount", "umount", "--lazy", d.dir).Run() // it may have ended
+		}
+	}
+	return true
 }
 
 // nudge has the disk write some pages of a file, as the kernel does when it

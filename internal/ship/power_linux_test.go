@@ -3,6 +3,7 @@ package ship
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -213,7 +214,10 @@ func (p *powerRig) copyOf(alias string) (b []byte, dropped int, err error) {
 		}
 		b = append(b, part...)
 	}
-	live, _ := os.ReadFile(p.copyPath(alias))
+	live, err := os.ReadFile(p.copyPath(alias))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, 0, err
+	}
 	return append(b, live...), dropped, nil
 }
 
