@@ -65,7 +65,7 @@ func (m *mortal) end(tb testing.TB) {
 		m.want = fmt.Sprintf("exit_code=%d", code)
 		_, err = fmt.Fprintln(m.stdin, code)
 	} else {
-		signals := []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGALRM}
+		signals := []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM}
 		s := signals[code%len(signals)]
 		m.want = fmt.Sprintf("signal=%d", s)
 		err = m.cmd.Process.Signal(s)
