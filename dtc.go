@@ -26,7 +26,11 @@ type Role string
 // The roles of the fleet.
 const (
 	RoleMonitor Role = "monitor" // asks and watches any agent; receives logs and events
-	RoleAgent   Role = "agent"   // sends its own logs and events; asks nobody anything
+	RoleAgent   Role = "agent"   // sends its own logs and events, renews itself; asks nobody anything
+
+	// Of people, for a second machine than the monitor's.
+	RoleOperator Role = "operator" // asks any agent; may do through the monitor what its commands can
+	RoleViewer   Role = "viewer"   // the same, as far as it only reads
 )
 
 // Peer is who stands at the other end of a connection, as its certificate

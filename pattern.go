@@ -57,11 +57,39 @@ func checkGlob(glob string) error {
 // memory, and a short expression can have millions.
 const maxSteps = 50_000
 
-// patternCheck checks the patterns of a selection, and what they take together.
-type patternCheck struct{ steps int }
+// maxGlobs is how many bytes the globs of a selection may have together: each
+// name and path of a host is held against every one of them.
+const maxGlobs = 64 << 10
 
-// next is to be called with each.
+// patternCheck checks the patterns of a selection, and what they take together.
+type patternCheck struct{ steps, globs int }
+
+// path is to be called with each of the globs of a path.
+func (c *patternCheck) path(glob string) error {
+	if err := c.glob(glob); err != nil {
+		return err
+	}
+	return checkPath(glob)
+}
+
+// glob counts what a glob takes. One without a wildcard is compared.
+func (c *patternCheck) glob(pattern string) error {
+	if strings.ContainsAny(pattern, "*?[\\") {
+		c.globs += len(pattern)
+	}
+	if c.globs > maxGlobs {
+		return fmt.Errorf("the patterns are too long: together they have %d bytes, at most %d are possible", c.globs, maxGlobs)
+	}
+	return nil
+}
+
+// next is to be called with each of the names.
 func (c *patternCheck) next(pattern string) error {
+	if !strings.HasPrefix(pattern, "/") {
+		if err := c.glob(pattern); err != nil {
+			return err
+		}
+	}
 	if expr, ok := strings.CutPrefix(pattern, "/"); ok {
 		if tree, err := syntax.Parse(strings.TrimSuffix(expr, "/"), syntax.Perl); err == nil { // NameMatcher tells an error
 			c.steps += steps(tree)

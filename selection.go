@@ -135,7 +135,7 @@ func (s *Selection) checkTexts() error {
 	}{
 		{"user", s.Users, func(string) error { return nil }},
 		{"name", s.Names, new(patternCheck).next},
-		{"path", s.Paths, checkPath},
+		{"path", s.Paths, new(patternCheck).path},
 	} {
 		for _, text := range list.texts {
 			switch {

@@ -47,12 +47,19 @@ func main() {
 }
 
 // statusError is an error that ends the program with a status of its own.
+// An err of nil has been told already.
 type statusError struct {
 	status int
 	err    error
 }
 
-func (e *statusError) Error() string { return e.err.Error() }
+func (e *statusError) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
 func (e *statusError) Unwrap() error { return e.err }
 
 // usageError marks err as a mistake of the user's: exit status 2.
@@ -73,7 +80,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	if s, ok := errors.AsType[*statusError](err); ok {
 		status, err = s.status, s.err
 	}
-	if ctx.Err() == nil || !errors.Is(err, context.Canceled) {
+	if err != nil && (ctx.Err() == nil || !errors.Is(err, context.Canceled)) {
 		for line := range strings.Lines(err.Error()) {
 			fmt.Fprintln(a.stderr, "dtc-agent: "+strings.TrimRight(line, "\n"))
 		}
@@ -121,8 +128,11 @@ configuration.`,
 	root.PersistentFlags().StringVar(&a.home, "home", "", "folder with conf/ and state/ (default $DTC_HOME, else the current folder)")
 	root.PersistentFlags().StringVar(&a.config, "config", "", "another agent.xml than conf/agent.xml of the home")
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newRunCommand(a), newJoinCommand(a), newConfigCommand(a), newReloadCommand(a), newVersionCommand(a))
-	root.CompletionOptions.DisableDefaultCmd = true
+	root.AddCommand(newRunCommand(a), newJoinCommand(a), newConfigCommand(a), newReloadCommand(a), newServiceCommand(a), newDoctorCommand(a), newVersionCommand(a),
+		newCompletionCommand(a), newManCommand())
+	root.CompletionOptions.DisableDefaultCmd = true // ours has an example
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
+	completePaths(root)
 	root.SetHelpCommand(newHelpCommand())
 	checkArgs(root)
 	return root

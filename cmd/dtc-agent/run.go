@@ -7,11 +7,14 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"dtc/internal/agent"
 	"dtc/internal/config"
+	"dtc/internal/confine"
+	"dtc/internal/service"
 
 	"github.com/spf13/cobra"
 )
@@ -30,11 +33,16 @@ configuration.`,
 		Example: "  dtc-agent run --home /opt/dtc\n  dtc-agent run --only status",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return a.runAgent(c.Context(), only, format)
+			return service.RunAs(c.Context(), serviceName, func(ctx context.Context) error {
+				return a.runAgent(ctx, only, format)
+			})
 		},
 	}
 	c.Flags().StringSliceVar(&only, "only", nil, "parts to run: status (answers and watches), log (ships files)")
 	c.Flags().StringVar(&format, "log-format", "text", "of the program's own log: text or json")
+	completeFlags(c, map[string]cobra.CompletionFunc{
+		"only": completeWords(agent.PartStatus, agent.PartLog), "log-format": completeWords("text", "json"),
+	})
 	return c
 }
 
@@ -52,9 +60,11 @@ func (a *app) runAgent(ctx context.Context, only []string, format string) error 
 	if err != nil {
 		return err
 	}
+	notifier := a.notifier(log)
+	var keepers confine.Keepers
 	ag, err := agent.New(agent.Options{
 		Home: a.homeDir(), Config: cfg, Load: a.loadConfig,
-		Parts: only, Version: version, Logger: log,
+		Parts: only, Version: version, Logger: log, Do: keepers.Do, Reloading: notifier.Reloading,
 	})
 	if errors.Is(err, fs.ErrNotExist) {
 		return usageError(err)
@@ -71,10 +81,46 @@ func (a *app) runAgent(ctx context.Context, only []string, format string) error 
 	})
 	defer stop()
 	log.Info("dtc-agent starts", "version", version, "pid", os.Getpid())
-	if err := ag.Run(ctx); err != nil {
+	if err := a.confine(&keepers, log); err != nil {
+		return err
+	}
+	defer keepers.Close()
+	if err := notifier.Run(ctx, ag); err != nil {
 		return err
 	}
 	log.Info("dtc-agent stopped")
+	return nil
+}
+
+// notifier returns who tells the service manager how the agent is; nil where it
+// was not started by one that wants to know.
+func (a *app) notifier(log *slog.Logger) *service.Notifier {
+	n, err := service.NewNotifier(a.getenv, log)
+	if err != nil {
+		log.Warn("the service manager is told nothing", "error", err)
+	}
+	return n
+}
+
+// confine lets this process change nothing but the home's state/ and conf/tls from
+// now on, and says what holds.
+func (a *app) confine(keepers *confine.Keepers, log *slog.Logger) error {
+	home, err := filepath.Abs(a.homeDir())
+	if err != nil {
+		return err
+	}
+	state := filepath.Join(home, "state")
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		log.Warn("cannot make the folder of what is to outlive the agent", "folder", state, "error", err)
+	}
+	held := keepers.Confine(state, filepath.Join(home, "conf", "tls"))
+	for _, lack := range held.Lacks {
+		log.Warn("not confined", "what", lack)
+	}
+	if !held.Seccomp {
+		return nil // it was said, or the system is not one where a program can do that
+	}
+	log.Info("confined", "landlock", held.Landlock, "seccomp", held.Seccomp, "capabilities", strings.Join(held.Capabilities, " "))
 	return nil
 }
 
@@ -94,9 +140,9 @@ func (a *app) loadConfig() (config.Agent, error) {
 func (a *app) logger(format string) (*slog.Logger, error) {
 	switch format {
 	case "text":
-		return slog.New(slog.NewTextHandler(a.stderr, nil)), nil
+		return slog.New(slog.NewTextHandler(service.Log(serviceName, a.stderr), nil)), nil
 	case "json":
-		return slog.New(slog.NewJSONHandler(a.stderr, nil)), nil
+		return slog.New(slog.NewJSONHandler(service.Log(serviceName, a.stderr), nil)), nil
 	default:
 		return nil, usageError(fmt.Errorf("--log-format %q: expected text or json", format))
 	}

@@ -29,7 +29,7 @@ var update = flag.Bool("update", false, "rewrite the wanted output in testdata/s
 
 // patience bounds every wait for something that takes milliseconds on an idle
 // machine.
-const patience = 30 * time.Second
+const patience = 60 * time.Second
 
 // TestScripts runs testdata/script/*.txtar, with the program dtc beside. Besides
 // the commands of testscript they have

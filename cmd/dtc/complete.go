@@ -19,6 +19,20 @@ func completeFlags(c *cobra.Command, flags map[string]cobra.CompletionFunc) {
 	}
 }
 
+// completePaths adds what the shell completes of the values of the flags that
+// all commands have: the one folder and the one file.
+func completePaths(root *cobra.Command) {
+	completeFlags(root, map[string]cobra.CompletionFunc{
+		"home":   cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs),
+		"config": cobra.FixedCompletions([]cobra.Completion{"xml"}, cobra.ShellCompDirectiveFilterFileExt),
+	})
+}
+
+// completeFiles completes the name of any file.
+func completeFiles(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveDefault
+}
+
 // completeWords completes one of some words, and no files.
 func completeWords(words ...string) cobra.CompletionFunc {
 	return func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
@@ -29,6 +43,26 @@ func completeWords(words ...string) cobra.CompletionFunc {
 // completeHosts completes a name or group of a host.
 func (a *app) completeHosts(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	return a.hostNames()
+}
+
+// completeCertified completes the name of a host that has a certificate, or
+// stands in monitor.xml: only one.
+func (a *app) completeCertified(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	authority, err := a.openAuthority()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	names := certified(authority)
+	if cfg, err := a.loadConfig(); err == nil { // with a mistake in it the certificates are names enough
+		for _, h := range cfg.Hosts {
+			names = append(names, h.Name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), cobra.ShellCompDirectiveNoFileComp
 }
 
 // completeRules completes the name of a monitor_process.

@@ -85,6 +85,9 @@ func (a *app) events(ctx context.Context, opt eventsOptions) error {
 	if err := checkStates(opt.states); err != nil {
 		return err
 	}
+	if err := a.mustBeHere("events"); err != nil {
+		return err
+	}
 	dir := filepath.Join(a.homeDir(), "logs")
 	if err := a.mustHaveHome(dir); err != nil {
 		return err

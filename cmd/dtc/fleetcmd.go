@@ -84,7 +84,7 @@ const serviceTimeout = 10 * time.Second
 func (a *app) askService(ctx context.Context, command, verb string, request any, each func(json.RawMessage) error) error {
 	ctx, cancel := context.WithTimeout(ctx, serviceTimeout)
 	defer cancel()
-	err := wire.Control(ctx, a.socket(), verb, request, each)
+	err := a.control(ctx, verb, request, each)
 	switch {
 	case errors.Is(err, wire.ErrNoService) && !exists(a.configPath()):
 		return a.noHome(a.configPath())

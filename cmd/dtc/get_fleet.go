@@ -19,13 +19,13 @@ import (
 
 // openFleet returns the hosts of monitor.xml that the selectors choose, all
 // without one, and what asks them. A certificate that is soon over is told.
-func (a *app) openFleet(selectors []string) ([]fleet.Host, *fleet.Fleet, error) {
-	hosts, fl, _, err := a.openConfigured(selectors)
+func (a *app) openFleet(ctx context.Context, selectors []string) ([]fleet.Host, *fleet.Fleet, error) {
+	hosts, fl, _, err := a.openConfigured(ctx, selectors)
 	return hosts, fl, err
 }
 
 // openConfigured returns the configuration too.
-func (a *app) openConfigured(selectors []string) ([]fleet.Host, *fleet.Fleet, config.Monitor, error) {
+func (a *app) openConfigured(ctx context.Context, selectors []string) ([]fleet.Host, *fleet.Fleet, config.Monitor, error) {
 	register := ahead(a.revoked)
 	defer func() { _, _ = register() }() // it ends before we do
 	cfg, err := a.loadConfig()
@@ -51,6 +51,11 @@ func (a *app) openConfigured(selectors []string) ([]fleet.Host, *fleet.Fleet, co
 	if err != nil {
 		return nil, nil, cfg, err
 	}
+	if a.away() {
+		if err := a.learnNow(ctx, credentials); err != nil {
+			return nil, nil, cfg, err
+		}
+	}
 	dialer := wire.Dialer{TLS: credentials.ToAgents(revoked)}
 	connect := func(h fleet.Host) *wire.Client {
 		return wire.NewClient(func(ctx context.Context) (net.Conn, error) { return dialer.Dial(ctx, h.Address, wire.ProtoRPC) })
@@ -71,9 +76,10 @@ func ahead[T any](load func() (T, error)) func() (T, error) {
 	}
 }
 
-// credentials returns what the monitor proves itself with.
+// credentials returns what the monitor, or the operator of the home, proves
+// itself with.
 func (a *app) credentials() (*ca.Credentials, error) {
-	credentials, err := ca.Load(a.tlsDir(), dtc.RoleMonitor)
+	credentials, err := ca.Load(a.tlsDir(), a.role())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, a.noHome(filepath.Join(a.tlsDir(), "monitor.crt"))
 	}

@@ -64,7 +64,7 @@ func (a *app) get(ctx context.Context, status dtc.Status, o getOptions) error {
 	var preparing sync.WaitGroup
 	defer preparing.Wait()
 	preparing.Go(func() { wire.Prepare(status) }) // while the configuration is read
-	hosts, fl, err := a.openFleet(o.selectors)
+	hosts, fl, err := a.openFleet(ctx, o.selectors)
 	if err != nil {
 		return err
 	}

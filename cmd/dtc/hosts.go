@@ -38,7 +38,7 @@ func (a *app) hosts(ctx context.Context, sel []string, timeout time.Duration) er
 	if timeout <= 0 {
 		return usagef("hosts: --timeout %s: expected a time above 0, like 5s", timeout)
 	}
-	hosts, fl, err := a.openFleet(sel)
+	hosts, fl, err := a.openFleet(ctx, sel)
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,9 @@ Exit status: 0 the home is complete, 1 it could not be made, 2 wrong arguments.`
 }
 
 func (a *app) initHome(listen string) error {
+	if err := a.mustBeHere("init"); err != nil {
+		return err
+	}
 	given := listen != ""
 	if !given {
 		listen = defaultListen

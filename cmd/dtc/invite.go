@@ -54,7 +54,7 @@ func (a *app) invite(ctx context.Context, req monitor.InviteRequest) error {
 		return err
 	}
 	var reply monitor.InviteReply
-	err := wire.Control(ctx, a.socket(), monitor.VerbInvite, req, func(m json.RawMessage) error {
+	err := a.control(ctx, monitor.VerbInvite, req, func(m json.RawMessage) error {
 		return json.Unmarshal(m, &reply)
 	})
 	if errors.Is(err, wire.ErrNoService) {

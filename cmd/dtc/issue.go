@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"dtc"
 	"dtc/internal/ca"
 	"dtc/internal/config"
 	"dtc/internal/monitor"
@@ -22,29 +23,60 @@ type issueOptions struct {
 	out     string
 	listen  string
 	monitor string
+
+	operator bool // it is for a person, not for a host
+	role     string
+	ttl      string
 }
 
 func newIssueCommand(a *app) *cobra.Command {
 	var opts issueOptions
 	c := &cobra.Command{
 		Use:   "issue NAME",
-		Short: "Make an agent's certificate for a host without a network to this one",
+		Short: "Make an agent's certificate for a host without a network to this one, or an operator's",
 		Long: `Make the key and certificate of an agent in DIR/conf/tls/, to be copied to the
 host as its home. With --listen or --monitor DIR/conf/agent.xml is written too;
 with --listen the host is added to monitor.xml, unless it stands there already.
 
+With --operator it makes the home of a person's second machine instead: a
+certificate that needs no ip, and a conf/monitor.xml with the hosts, whose
+local_host is where the monitor is. There dtc asks the agents straight, and what
+needs the service goes to the monitor over TLS. --role operator may do what dtc
+can; --role viewer may get, top, hosts, logs ls, logs verify, silence ls and notify
+ls. It ends after --ttl, and sooner with 'dtc revoke NAME'.
+
 The folder holds a private key: carry it safely, and delete it here afterwards.
 
 Exit status: 0 done, 1 it could not be issued, 2 wrong arguments.`,
-		Example: "  dtc issue web1 --ip 10.0.0.7 --out /media/usb/web1 --listen 10.0.0.7:7701 --monitor 10.0.0.5:7700",
-		Args:    oneArgument("NAME"),
-		RunE:    func(c *cobra.Command, args []string) error { return a.issue(c.Context(), args[0], opts) },
+		Example: `  dtc issue web1 --ip 10.0.0.7 --out /media/usb/web1 --listen 10.0.0.7:7701 --monitor 10.0.0.5:7700
+  dtc issue --operator alice --out /media/usb/alice
+  dtc issue --operator --role viewer --ttl 30d desk --out desk`,
+		Args: oneArgument("NAME"),
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := a.mustBeHere("issue"); err != nil {
+				return err
+			}
+			if opts.operator {
+				return a.issueOperator(c.Context(), args[0], opts)
+			}
+			if c.Flags().Changed("role") || c.Flags().Changed("ttl") {
+				return usagef("issue: --role and --ttl are for people: with --operator")
+			}
+			return a.issue(c.Context(), args[0], opts)
+		},
 	}
 	f := c.Flags()
 	f.StringArrayVar(&opts.ips, "ip", nil, "IP[,IP…] of the host (required)")
 	f.StringVar(&opts.out, "out", "", "folder to write to (required)")
 	f.StringVar(&opts.listen, "listen", "", "IP:PORT that the agent listens on")
 	f.StringVar(&opts.monitor, "monitor", "", "IP:PORT of this monitor, for the logs that the agent ships")
+	f.BoolVar(&opts.operator, "operator", false, "for a person's machine, not for a host")
+	f.StringVar(&opts.role, "role", string(dtc.RoleOperator), "operator (may do all) or viewer (may read)")
+	f.StringVar(&opts.ttl, "ttl", "", "how long an operator's certificate lives, like 12h or 30d (default 7d)")
+	completeFlags(c, map[string]cobra.CompletionFunc{
+		"out":  cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs),
+		"role": completeWords(string(dtc.RoleOperator), string(dtc.RoleViewer)),
+	})
 	return c
 }
 

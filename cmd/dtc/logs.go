@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"dtc/internal/logs"
 	"dtc/internal/render"
 
 	"github.com/spf13/cobra"
@@ -96,13 +97,16 @@ arguments or configuration.`,
 	none := completeWords()
 	completeFlags(c, map[string]cobra.CompletionFunc{
 		"host": a.completeHosts, "since": completeWords("1h", "24h", "7d"), "until": completeWords("1h", "24h", "7d"),
-		"lines": none, "grep": none, "highlight": none, "from": none,
+		"lines": none, "grep": none, "highlight": none, "from": none, "cursor": completeFiles,
 	})
 	c.AddCommand(newLogsListCommand(a), newLogsVerifyCommand(a))
 	return c
 }
 
 func (a *app) logs(ctx context.Context, opt logsOptions) error {
+	if err := a.mustBeHere("logs"); err != nil {
+		return err
+	}
 	q, err := opt.query()
 	if err != nil {
 		return err
@@ -115,6 +119,7 @@ func (a *app) logs(ctx context.Context, opt logsOptions) error {
 	if err != nil {
 		return err
 	}
+	all.commands = []string{"ls", "verify"}
 	chosen, err := all.choose(opt.hosts, opt.aliases)
 	if err != nil {
 		return err
@@ -134,6 +139,7 @@ func (a *app) logs(ctx context.Context, opt logsOptions) error {
 		failed = true
 		fmt.Fprintln(a.stderr, "dtc: "+render.Escape(err.Error()))
 	}
+	q.Missed = func(t logs.Target, m logs.Mark) { fmt.Fprintln(a.stderr, "dtc: "+missedText(p.name(t), &m)) }
 	if err := a.read(ctx, all.dir, q, p, cursor); err != nil || !failed {
 		return err
 	}

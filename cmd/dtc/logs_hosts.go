@@ -21,6 +21,8 @@ type copies struct {
 	hosts   []fleet.Host      // the configured ones, then those that only have copies
 	folder  []string          // of each host
 	names   map[string]string // of folders: the host's
+
+	commands []string // that may have been meant instead of a copy
 }
 
 // copies looks what copies there are. A folder belongs to the host with its ip,

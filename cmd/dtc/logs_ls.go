@@ -9,10 +9,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"dtc/internal/fleet"
 	"dtc/internal/logs"
 	"dtc/internal/render"
 	"dtc/internal/wire"
@@ -154,6 +157,9 @@ func (c *copies) setTargets(infos []logs.StreamInfo) map[logs.Target]logs.Stream
 	byTarget := map[logs.Target]logs.StreamInfo{}
 	for _, i := range infos {
 		t := logs.Target{Folder: i.Folder, Alias: i.Alias}
+		if !slices.Contains(c.folder, i.Folder) { // what the service has, and this home has not
+			c.add(fleet.Host{Name: i.Folder, Address: netip.AddrPortFrom(folderIP(i.Folder), 0)}, i.Folder)
+		}
 		c.targets = append(c.targets, t)
 		byTarget[t] = i
 	}
@@ -176,7 +182,7 @@ func (c *chosen) inOrder() []logs.Target {
 // streamInfos asks the service, or else reads the files.
 func (a *app) streamInfos(ctx context.Context, dir string) ([]logs.StreamInfo, error) {
 	var infos []logs.StreamInfo
-	err := wire.Control(ctx, a.socket(), logs.VerbList, nil, func(m json.RawMessage) error {
+	err := a.control(ctx, logs.VerbList, nil, func(m json.RawMessage) error {
 		var i logs.StreamInfo
 		err := json.Unmarshal(m, &i)
 		infos = append(infos, i)

@@ -21,7 +21,7 @@ func (a *app) watchCopies(ctx context.Context, opt listOptions) error {
 	show := a.showBlock()
 	if inPlace, restore := a.cursorControl(); inPlace {
 		defer restore()
-		s := a.newTableScreen(fmt.Sprintf("Every %s: dtc logs ls", opt.every))
+		s := a.newTableScreen(opt.title())
 		defer s.leave()
 		defer s.listen(stop)()
 		show = func(body, total string) error { return s.draw(frame{body: body, summary: total, at: time.Now()}) }
@@ -53,6 +53,15 @@ func (a *app) watchCopies(ctx context.Context, opt listOptions) error {
 		}
 		timer.Reset(time.Until(began.Add(opt.every)))
 	}
+}
+
+// title says what is listed, as one would ask for it.
+func (opt *listOptions) title() string {
+	words := []string{fmt.Sprintf("Every %s: dtc logs ls", opt.every)}
+	for _, host := range opt.hosts {
+		words = append(words, "--host", host)
+	}
+	return render.Escape(strings.Join(append(words, opt.aliases...), " "))
 }
 
 // showBlock shows one list below the other, with an empty line between.

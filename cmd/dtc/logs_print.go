@@ -176,6 +176,15 @@ func markText(m *logs.Mark) string {
 	}
 }
 
+// missedText says which bytes are not printed, of a copy that is called so.
+func missedText(name string, m *logs.Mark) string {
+	why := "somebody removed or cut the copy"
+	if m.Kind == logs.MarkDropped {
+		why = "retention has dropped them"
+	}
+	return fmt.Sprintf("%s: %s that were asked for are not printed: %s", name, byteText(m.Bytes), why)
+}
+
 // byteText returns a number of bytes in the largest binary unit that it has at
 // least one of.
 func byteText(n int64) string {

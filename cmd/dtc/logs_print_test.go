@@ -243,3 +243,24 @@ func TestWatchCopies(t *testing.T) {
 		}
 	}
 }
+
+func TestMissedText(t *testing.T) {
+	for _, c := range []struct {
+		mark logs.Mark
+		want string
+	}{
+		{logs.Mark{Kind: logs.MarkDropped, Bytes: 4037337}, "web1/app.log: 3.9 MiB that were asked for are not printed: retention has dropped them"},
+		{logs.Mark{Kind: logs.MarkRemoved, Bytes: 60}, "web1/app.log: 60 bytes that were asked for are not printed: somebody removed or cut the copy"},
+	} {
+		if got := missedText("web1/app.log", &c.mark); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+}
+
+func TestListTitle(t *testing.T) {
+	opt := listOptions{every: 2 * time.Second, hosts: []string{"web"}, aliases: []string{"app.log", "a\x1b*"}}
+	if got := opt.title(); got != `Every 2s: dtc logs ls --host web app.log a\x1b*` {
+		t.Error(got)
+	}
+}

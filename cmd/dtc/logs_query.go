@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"dtc"
 	"dtc/internal/logs"
 )
 
@@ -144,13 +145,26 @@ func (c *copies) choose(selectors, aliases []string) (*chosen, error) {
 	for _, pattern := range aliases {
 		one := chosen{names: c.names, aliases: []string{pattern}}
 		if !slices.ContainsFunc(out.targets, one.wants) {
-			return nil, fmt.Errorf("no followed log is called %q%s; 'dtc logs ls' lists them", pattern, didYouMean(pattern, c.known(out.folders, pattern)))
+			return nil, c.unknown(out.folders, pattern)
 		}
 	}
 	if len(out.targets) == 0 {
 		return nil, errNoCopies
 	}
 	return out, nil
+}
+
+// unknown is the error of an alias that no copy has in some folders.
+func (c *copies) unknown(folders []string, pattern string) error {
+	if _, err := path.Match(pattern, ""); err != nil {
+		return usagef("%q is no pattern: a [ needs its ], and a \\ something behind it; 'dtc logs ls' lists what the logs are called", pattern)
+	}
+	known := c.known(folders, pattern)
+	best := dtc.Nearest(pattern, slices.Concat(known, c.commands))
+	if slices.Contains(c.commands, best) && !slices.Contains(known, best) {
+		return usagef("no followed log is called %q: did you mean 'dtc logs %s'?", pattern, best)
+	}
+	return fmt.Errorf("no followed log is called %q%s; 'dtc logs ls' lists them", pattern, didYouMean(pattern, known))
 }
 
 const errNoCopies plainError = "no followed log has arrived yet from these hosts: see monitor_files in the agent's conf/agent.xml"

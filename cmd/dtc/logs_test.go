@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -85,7 +86,7 @@ func (w *logsWorld) until(want string, args ...string) {
 	w.t.Helper()
 	var status int
 	var stdout, stderr string
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		status, stdout, stderr = w.dtc(args...)
 		if regexp.MustCompile(want).MatchString(stdout) {
 			return
@@ -103,6 +104,12 @@ func TestLogsOfARunningService(t *testing.T) {
 		t.Errorf("status %d, %s%s", status, stdout, stderr)
 	}
 	copied := filepath.Join(w.home, "logs", "10.0.0.7", "app.log")
+	must(t, os.WriteFile(copied, []byte("one\ntwo\nmine\n"), 0o600))
+	status, stdout, stderr = w.dtc("logs", "verify")
+	if status != exitSome || stderr != "1 of 1 generations are exact; a copy holds something beside them that is not exact or not known\n" ||
+		!strings.Contains(stdout, "web1/app.log: not exact: the copy has bytes that are none of the source, from its byte 8 on\n") {
+		t.Errorf("status %d, %s%s", status, stdout, stderr)
+	}
 	must(t, os.WriteFile(copied, []byte("one\ntwO\n"), 0o600))
 	status, stdout, stderr = w.dtc("logs", "verify")
 	if status != exitSome || stdout != "web1/app.log generation 1 bytes 0-8: not exact at byte 6\n" || stderr != "0 of 1 generations are exact\n" {
@@ -185,4 +192,30 @@ func TestLogsListJSON(t *testing.T) {
 	w.until(`(?s)^\[\n\{"host":"web1","folder":"10\.0\.0\.7","alias":"app\.log","size_bytes":8,"received_bytes":8,"durable_bytes":8,`+
 		`"generation":1,"position":8,"lag_bytes":0,"state":"live"[^}]*\}\n\]\n$`, "logs", "ls", "-o", "json")
 	w.until(`^one\n`, "logs", "web1/*.log")
+}
+
+// TestAwaitCopies waits for a service that has the copies and does not answer.
+func TestAwaitCopies(t *testing.T) {
+	home := t.TempDir()
+	must(t, os.Mkdir(filepath.Join(home, "logs"), 0o750))
+	var stderr bytes.Buffer
+	a := &app{home: home, stderr: &stderr, getenv: func(string) string { return "" }}
+	log, err := a.logger("text")
+	must(t, err)
+	a.awaitCopies(t.Context(), log)
+	store, err := logs.OpenStore(a.logsDir(), logs.Options{FreeFloorPercent: -1})
+	must(t, err)
+	if !logs.Held(a.logsDir()) || stderr.Len() > 0 {
+		t.Fatalf("nobody has the copies; %s", &stderr)
+	}
+	var run sync.WaitGroup
+	run.Go(func() {
+		time.Sleep(300 * time.Millisecond)
+		must(t, store.Close())
+	})
+	a.awaitCopies(t.Context(), log)
+	if logs.Held(a.logsDir()) || strings.Count(stderr.String(), "another service has the copies still") != 1 {
+		t.Errorf("it did not wait; %s", &stderr)
+	}
+	run.Wait()
 }

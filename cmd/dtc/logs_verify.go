@@ -25,10 +25,11 @@ byte of the generation on; or not known, and why. Of a source that is gone the
 copy is exact if its bytes still have the checksum that was the source's when it
 ended. It needs the running service.
 
-What retention has dropped is told and proves nothing, neither way. The monitor
-remembers the newest 64 generations that have ended: of older ones it is told how
-many bytes there are, and that nothing is known of them. A terminal is shown how far
-it is.
+What retention has dropped is told and proves nothing, neither way. Of the newest
+64 generations that have ended the source is asked while it is there; of older ones
+the checksum counts. The monitor remembers where the newest 4096 pieces of
+generations are: of what is before them it is told how many bytes there are, and
+that nothing is known of them. A terminal is shown how far it is.
 
 Exit status: 0 all of it is exact, 1 something is not exact or not known,
 2 wrong arguments or configuration.`,
@@ -58,7 +59,7 @@ func (a *app) logsVerify(ctx context.Context, hosts, aliases []string) error {
 	inPlace, restore := a.cursorControl()
 	defer restore()
 	v := &verification{app: a, names: all.names, inPlace: inPlace}
-	err = wire.Control(ctx, a.socket(), logs.VerbVerify, logs.VerifyRequest{Targets: chosen.inOrder(), Progress: inPlace}, v.take)
+	err = a.control(ctx, logs.VerbVerify, logs.VerifyRequest{Targets: chosen.inOrder(), Progress: inPlace}, v.take)
 	v.clear()
 	if errors.Is(err, wire.ErrNoService) {
 		return errors.New("logs verify: no service runs in this home: start it with 'dtc serve', or name its home with --home")
@@ -66,11 +67,23 @@ func (a *app) logsVerify(ctx context.Context, hosts, aliases []string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stderr, "%d of %d generations are exact\n", v.proven, v.total)
-	if v.proven < v.total {
+	fmt.Fprintln(a.stderr, v.sum())
+	if v.proven < v.total || v.beside > 0 {
 		return &statusError{exitSome, nil}
 	}
 	return nil
+}
+
+// sum says what the whole came to.
+func (v *verification) sum() string {
+	text := fmt.Sprintf("%d of %d generations are exact", v.proven, v.total)
+	switch {
+	case v.beside == 1:
+		text += "; a copy holds something beside them that is not exact or not known"
+	case v.beside > 1:
+		text += fmt.Sprintf("; %d findings beside them are not exact or not known", v.beside)
+	}
+	return text
 }
 
 // verification prints what a verification finds.
@@ -82,6 +95,7 @@ type verification struct {
 	under         logs.Finding      // what is compared
 	drain         drain             // how far that is
 	proven, total int               // generations
+	beside        int               // what is not exact or not known of copies as a whole
 }
 
 // take takes a finding.
@@ -95,11 +109,15 @@ func (v *verification) take(m json.RawMessage) error {
 		return nil
 	}
 	v.clear()
-	if f.Verdict != logs.VerdictDropped {
+	switch {
+	case f.Verdict == logs.VerdictDropped:
+	case f.Generation > 0:
 		v.total++
-	}
-	if f.Verdict == logs.VerdictExact {
-		v.proven++
+		if f.Verdict == logs.VerdictExact {
+			v.proven++
+		}
+	case f.Verdict != logs.VerdictExact:
+		v.beside++
 	}
 	fmt.Fprintln(v.app.stdout, findingText(v.names[f.Folder], &f))
 	return nil

@@ -160,16 +160,20 @@ func builders() []builder {
 		{"silence", newSilenceCommand},
 		{"serve", newServeCommand},
 		{"reload", newReloadCommand},
+		{"service", newServiceCommand},
+		{"doctor", newDoctorCommand},
 		{"config", newConfigCommand},
 		{"init", newInitCommand},
 		{"invite", newInviteCommand},
 		{"issue", newIssueCommand},
 		{"revoke", newRevokeCommand},
 		{"forget", newForgetCommand},
+		{"ca", newCACommand},
 		{"demo", newDemoCommand},
 		{"demo-process", newDemoProcessCommand},
 		{"version", newVersionCommand},
 		{"completion", newCompletionCommand},
+		{"man", newManCommand},
 	}
 }
 
@@ -211,6 +215,8 @@ arguments or configuration.`,
 // finish adds what belongs to the root once its commands are there.
 func (*app) finish(root *cobra.Command) *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true // ours has an example
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
+	completePaths(root)
 	root.SetHelpCommand(newHelpCommand())
 	checkArgs(root)
 	return root

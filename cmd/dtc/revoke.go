@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
-	"time"
 
 	"dtc"
 	"dtc/internal/ca"
@@ -19,20 +17,26 @@ import (
 func newRevokeCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "revoke NAME",
-		Short: "Refuse an agent from now on, its open connections included",
-		Long: `Revoke the certificate of the host NAME: it is refused from now on, and a
-running service closes its connections at once. The host stays in monitor.xml;
-see 'dtc forget'.
+		Short: "Refuse an agent or an operator from now on, its open connections included",
+		Long: `Revoke the certificate of the host or the operator NAME: it is refused from now
+on. A running service closes its connections at once and hands the new list of
+revoked certificates to every agent, which does so too. A host stays in
+monitor.xml; see 'dtc forget'.
 
 Exit status: 0 revoked, 1 no certificate has that name, 2 wrong arguments or no
 home.`,
-		Example: "  dtc revoke web1",
+		Example: "  dtc revoke web1\n  dtc revoke alice",
 		Args:    oneArgument("NAME"),
 		RunE:    func(c *cobra.Command, args []string) error { return a.revoke(c.Context(), args[0]) },
+
+		ValidArgsFunction: a.completeCertified,
 	}
 }
 
 func (a *app) revoke(ctx context.Context, name string) error {
+	if a.away() {
+		return a.revokeThere(ctx, monitor.VerbRevoke, name, "is revoked")
+	}
 	authority, err := a.openAuthority()
 	if err != nil {
 		return err
@@ -41,7 +45,7 @@ func (a *app) revoke(ctx context.Context, name string) error {
 	if cfg, err := config.LoadMonitor(a.configPath()); err == nil {
 		hosts = cfg.Hosts
 	}
-	names, err := revokeHost(authority, name, hosts)
+	names, err := monitor.RevokeHost(authority, name, hosts)
 	if err != nil {
 		return fmt.Errorf("revoke %s: %w", name, err)
 	}
@@ -64,10 +68,24 @@ in monitor.xml.`,
 		Example: "  dtc forget web1",
 		Args:    oneArgument("NAME"),
 		RunE:    func(c *cobra.Command, args []string) error { return a.forget(c.Context(), args[0]) },
+
+		ValidArgsFunction: a.completeCertified,
 	}
 }
 
+// revokeThere has the monitor do it.
+func (a *app) revokeThere(ctx context.Context, verb, name, done string) error {
+	if err := a.askService(ctx, verb, verb, monitor.RevokeRequest{Name: name}, nil); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "%s %s\n", name, done)
+	return nil
+}
+
 func (a *app) forget(ctx context.Context, name string) error {
+	if a.away() {
+		return a.revokeThere(ctx, monitor.VerbForget, name, "is forgotten; its logs stay")
+	}
 	cfg, err := a.loadConfig()
 	if err != nil {
 		return err
@@ -78,7 +96,7 @@ func (a *app) forget(ctx context.Context, name string) error {
 	}
 	configured := slices.ContainsFunc(cfg.Hosts, func(h config.Host) bool { return h.Name == name })
 	// Revoked first: if the second step fails the host is at least out.
-	names, err := revokeHost(authority, name, cfg.Hosts)
+	names, err := monitor.RevokeHost(authority, name, cfg.Hosts)
 	switch {
 	case err != nil:
 		return fmt.Errorf("forget %s: %w", name, err)
@@ -100,50 +118,11 @@ func (a *app) forget(ctx context.Context, name string) error {
 	return a.applyNow(ctx, monitor.VerbReload)
 }
 
-// revokeHost revokes the certificates that have the host's name and, as the
-// configuration may call it otherwise than its certificate does, the one with
-// the ip of its agent. It returns the names of what it revoked. A certificate
-// whose ip another configured host has too is not touched: it is that one's.
-func revokeHost(authority *ca.Authority, name string, hosts []config.Host) (names []string, err error) {
-	switch _, err := authority.Revoke(name); {
-	case err == nil:
-		names = append(names, name)
-	case !errors.Is(err, ca.ErrNotIssued):
-		return nil, err
-	}
-	i := slices.IndexFunc(hosts, func(h config.Host) bool { return h.Name == name })
-	if i < 0 {
-		return names, nil
-	}
-	other := certificateOf(authority, hosts[i].Address.Addr())
-	if other == "" || slices.ContainsFunc(hosts, func(h config.Host) bool {
-		return h.Name != name && h.Address.Addr() == hosts[i].Address.Addr()
-	}) {
-		return names, nil
-	}
-	if _, err := authority.Revoke(other); err != nil {
-		return names, err
-	}
-	return append(names, other), nil
-}
-
-// certificateOf returns the name of the valid agent's certificate with an ip,
-// "" if there is none.
-func certificateOf(authority *ca.Authority, ip netip.Addr) string {
-	now := time.Now()
-	for _, r := range authority.Issued() {
-		if r.Role == dtc.RoleAgent && r.Valid(now) && slices.Contains(r.IPs, ip) {
-			return r.Name
-		}
-	}
-	return ""
-}
-
-// certified returns the names of all agents' certificates.
+// certified returns the names of all certificates but the monitor's.
 func certified(authority *ca.Authority) []string {
 	var names []string
 	for _, r := range authority.Issued() {
-		if r.Role == dtc.RoleAgent {
+		if r.Role != dtc.RoleMonitor {
 			names = append(names, r.Name)
 		}
 	}

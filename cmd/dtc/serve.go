@@ -9,8 +9,11 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
+	"dtc/internal/logs"
 	"dtc/internal/monitor"
+	"dtc/internal/service"
 	"dtc/internal/wire"
 
 	"github.com/spf13/cobra"
@@ -33,7 +36,9 @@ Exit status: 0 ended by a signal, 1 it could not run, 2 wrong arguments or
 configuration.`,
 		Example: "  dtc serve --home /opt/dtc\n  dtc serve --only process",
 		Args:    cobra.NoArgs,
-		RunE:    func(c *cobra.Command, _ []string) error { return a.serve(c.Context(), only, format) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			return service.RunAs(c.Context(), serviceName, func(ctx context.Context) error { return a.serve(ctx, only, format) })
+		},
 	}
 	c.Flags().StringSliceVar(&only, "only", nil, "parts to run: process (watches processes), log (receives files), notify (tells people)")
 	c.Flags().StringVar(&format, "log-format", "text", "of the program's own log: text or json")
@@ -45,6 +50,9 @@ configuration.`,
 }
 
 func (a *app) serve(ctx context.Context, only []string, format string) error {
+	if err := a.mustBeHere("serve"); err != nil {
+		return err
+	}
 	for _, part := range only {
 		if !slices.Contains([]string{monitor.PartProcess, monitor.PartLog, monitor.PartNotify}, part) {
 			return usagef("--only %q: not a part of the service, expected process, log or notify", part)
@@ -61,9 +69,11 @@ func (a *app) serve(ctx context.Context, only []string, format string) error {
 	if _, err := a.openAuthority(); err != nil {
 		return err // says what is missing of the home
 	}
+	a.awaitCopies(ctx, log)
+	notifier := a.notifier(log)
 	m, err := monitor.New(monitor.Options{
 		Home: a.homeDir(), ConfigPath: a.configPath(), Config: cfg, Load: a.loadConfig,
-		Parts: only, Version: version, Logger: log,
+		Parts: only, Version: version, Logger: log, Reloading: notifier.Reloading,
 	})
 	if errors.Is(err, fs.ErrNotExist) {
 		return usageError(err)
@@ -80,20 +90,49 @@ func (a *app) serve(ctx context.Context, only []string, format string) error {
 	})
 	defer stop()
 	log.Info("dtc serve starts", "version", version, "pid", os.Getpid(), "hosts", len(cfg.Hosts))
-	if err := m.Run(ctx); err != nil {
+	if err := notifier.Run(ctx, m); err != nil {
 		return err
 	}
 	log.Info("dtc serve stopped")
 	return nil
 }
 
+// awaitCopies waits a moment for a service that has the copies and does not
+// answer: one that was killed has its files until the system has closed them all.
+func (a *app) awaitCopies(ctx context.Context, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(ctx, wire.TakenTime)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for told := false; logs.Held(a.logsDir()) && wire.Control(ctx, a.socket(), "", nil, nil) != nil; told = true {
+		if !told {
+			log.Warn("another service has the copies still, waiting for its end", "for", wire.TakenTime)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// notifier returns who tells the service manager how the service is; nil where it
+// was not started by one that wants to know.
+func (a *app) notifier(log *slog.Logger) *service.Notifier {
+	n, err := service.NewNotifier(a.getenv, log)
+	if err != nil {
+		log.Warn("the service manager is told nothing", "error", err)
+	}
+	return n
+}
+
 // logger returns the program's own log.
 func (a *app) logger(format string) (*slog.Logger, error) {
 	switch format {
 	case "text":
-		return slog.New(slog.NewTextHandler(a.stderr, nil)), nil
+		return slog.New(slog.NewTextHandler(service.Log(serviceName, a.stderr), nil)), nil
 	case "json":
-		return slog.New(slog.NewJSONHandler(a.stderr, nil)), nil
+		return slog.New(slog.NewJSONHandler(service.Log(serviceName, a.stderr), nil)), nil
 	default:
 		return nil, usagef("--log-format %q: expected text or json", format)
 	}
@@ -112,7 +151,7 @@ local_host cannot be listened on, 2 no home or wrong arguments.`,
 		Example: "  dtc reload --home /opt/dtc",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			err := wire.Control(c.Context(), a.socket(), monitor.VerbReload, nil, nil)
+			err := a.control(c.Context(), monitor.VerbReload, nil, nil)
 			if errors.Is(err, wire.ErrNoService) {
 				if !exists(a.configPath()) {
 					return a.noHome(a.configPath())

@@ -166,16 +166,21 @@ func silenceLength(s string) (time.Duration, error) {
 	if s == "" {
 		return 0, usagef("silence: --for is missing: how long? give a time like 90m, 2h or 7d")
 	}
-	d, err := time.ParseDuration(s)
-	if days, ok := strings.CutSuffix(s, "d"); ok {
-		var n uint64
-		n, err = strconv.ParseUint(days, 10, 16)
-		d = time.Duration(n) * 24 * time.Hour
-	}
+	d, err := parseLength(s)
 	if err != nil || d <= 0 || d > maxSilence {
 		return 0, usagef("--for %q: expected a time like 90m, 2h or 7d, at most 366d", s)
 	}
 	return d, nil
+}
+
+// parseLength reads a length of time, which may be in days.
+func parseLength(s string) (time.Duration, error) {
+	days, ok := strings.CutSuffix(s, "d")
+	if !ok {
+		return time.ParseDuration(s)
+	}
+	n, err := strconv.ParseUint(days, 10, 16)
+	return time.Duration(n) * 24 * time.Hour, err
 }
 
 // silenceAbout says what a silence is about: "process backup on all hosts".

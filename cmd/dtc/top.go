@@ -67,7 +67,7 @@ func (a *app) top(ctx context.Context, o topOptions) error {
 	if err != nil {
 		return err
 	}
-	hosts, fl, err := a.openFleet(o.selectors)
+	hosts, fl, err := a.openFleet(ctx, o.selectors)
 	if err != nil {
 		return err
 	}

@@ -82,7 +82,12 @@ func (a *app) watchPreview(ctx context.Context, opt previewOptions) error {
 	if opt.timeout <= 0 {
 		return usagef("watch preview: --timeout %s: expected a time above 0, like 5s", opt.timeout)
 	}
-	selected, fl, cfg, err := a.openConfigured(opt.hosts)
+	if a.config == "" { // a file of one's own names hosts and rules
+		if err := a.mustBeHere("watch preview"); err != nil {
+			return err
+		}
+	}
+	selected, fl, cfg, err := a.openConfigured(ctx, opt.hosts)
 	if err != nil {
 		return err
 	}

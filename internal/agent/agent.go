@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"dtc"
-	"dtc/internal/ca"
 	"dtc/internal/config"
 	"dtc/internal/ship"
 	"dtc/internal/status"
@@ -41,13 +40,21 @@ type Options struct {
 	Parts   []string                     // PartStatus, PartLog; empty is all
 	Version string
 	Logger  *slog.Logger
+
+	// Do calls its argument where a confined agent may change files below
+	// conf/tls and state/, and bind a socket: few threads may. nil: right here.
+	Do func(func())
+
+	// Reloading is called when the configuration is being read again; what it
+	// returns, when that is over. nil: nobody wants to know.
+	Reloading func() (over func())
 }
 
 // Agent is one running agent.
 type Agent struct {
 	opts    Options
 	log     *slog.Logger
-	creds   *ca.Credentials
+	trust   *trust
 	info    dtc.Info
 	status  *status.Collector
 	watcher *watch.Watcher
@@ -69,7 +76,7 @@ func New(opts Options) (_ *Agent, err error) {
 	if opts.Home, err = filepath.Abs(opts.Home); err != nil {
 		return nil, err
 	}
-	creds, err := ca.Load(filepath.Join(opts.Home, "conf", "tls"), dtc.RoleAgent)
+	trust, err := loadTrust(filepath.Join(opts.Home, "conf", "tls"))
 	if err != nil {
 		return nil, err
 	}
@@ -77,10 +84,16 @@ func New(opts Options) (_ *Agent, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the id of this boot: %w", err)
 	}
+	if opts.Do == nil {
+		opts.Do = func(f func()) { f() }
+	}
+	if opts.Reloading == nil {
+		opts.Reloading = func() func() { return func() {} }
+	}
 	a := &Agent{
 		opts:    opts,
 		log:     opts.Logger,
-		creds:   creds,
+		trust:   trust,
 		info:    dtc.Info{Version: opts.Version, Boot: boot, Run: newRunID()},
 		cfg:     opts.Config,
 		changed: make(chan struct{}),
@@ -89,7 +102,9 @@ func New(opts Options) (_ *Agent, err error) {
 		free:    freeMemory,
 	}
 	a.status = status.New(status.Options{})
-	a.watcher = watch.New(watch.Options{Run: a.info.Run, Dir: filepath.Join(opts.Home, "state", "watch"), Logger: opts.Logger})
+	a.watcher = watch.New(watch.Options{
+		Run: a.info.Run, Dir: filepath.Join(opts.Home, "state", "watch"), Logger: opts.Logger, Do: opts.Do,
+	})
 	a.shipper = ship.New(ship.Options{
 		Files:  a.shipFiles(opts.Config),
 		Scan:   opts.Config.ScanFileTime,
@@ -113,7 +128,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err := a.alone(ctx); err != nil {
 		return err
 	}
-	actors := []func(context.Context) error{a.control, a.trim, a.warn}
+	actors := []func(context.Context) error{a.control, a.trim, a.warn, a.renew}
 	if a.has(PartStatus) {
 		actors = append(actors, a.answer)
 	}
@@ -132,7 +147,7 @@ const warnEvery = 24 * time.Hour
 
 func (a *Agent) warn(ctx context.Context) error {
 	for {
-		for _, w := range a.creds.Warnings(time.Now()) {
+		for _, w := range a.trust.creds.Warnings(time.Now()) {
 			a.log.Warn("certificate ends soon", "detail", w)
 		}
 		if !sleep(ctx, warnEvery) {
@@ -140,6 +155,9 @@ func (a *Agent) warn(ctx context.Context) error {
 		}
 	}
 }
+
+// do calls f where the agent may change its files and bind a socket.
+func (a *Agent) do(f func()) { a.opts.Do(f) }
 
 func (a *Agent) has(part string) bool {
 	return len(a.opts.Parts) == 0 || slices.Contains(a.opts.Parts, part)
@@ -150,6 +168,7 @@ func (a *Agent) has(part string) bool {
 // is listened on; that this cannot be is an error too, but all else is applied,
 // and it is tried again.
 func (a *Agent) Reload(ctx context.Context) error {
+	defer a.opts.Reloading()()
 	moving, err := a.reload()
 	if err != nil || moving == nil {
 		return err
@@ -222,12 +241,19 @@ func (a *Agent) alone(ctx context.Context) error {
 // control answers on the local socket: reload.
 func (a *Agent) control(ctx context.Context) error {
 	path := SocketPath(a.opts.Home)
-	err := wire.ServeControl(ctx, path, func(ctx context.Context, verb string, _ json.RawMessage, _ func(any) error) error {
-		if verb != VerbReload {
-			return fmt.Errorf("the agent does not know the command %q: is it of another version?", verb)
-		}
-		return a.Reload(ctx)
-	}, a.log)
+	var err error
+	a.do(func() { // it makes the socket again when that is removed: the whole time
+		err = wire.ServeControl(ctx, path, func(ctx context.Context, verb string, _ json.RawMessage, _ func(any) error) error {
+			switch verb {
+			case VerbReload:
+				return a.Reload(ctx)
+			case VerbAlive:
+				return a.alive(ctx)
+			default:
+				return fmt.Errorf("the agent does not know the command %q: is it of another version?", verb)
+			}
+		}, a.log)
+	})
 	if err != nil && ctx.Err() == nil {
 		if errors.Is(err, wire.ErrInUse) {
 			return err

@@ -111,7 +111,7 @@ func TestAgentsMayNotAsk(t *testing.T) {
 	at := f.freePort()
 	f.set(config.Agent{LocalHost: at})
 	a := f.start()
-	d := wire.Dialer{TLS: func(ip netip.Addr) *tls.Config { return a.creds.ClientTLS(ip, dtc.RoleAgent, nil) }}
+	d := wire.Dialer{TLS: func(ip netip.Addr) *tls.Config { return a.trust.creds.ClientTLS(ip, dtc.RoleAgent, nil) }}
 	c := wire.NewClient(func(ctx context.Context) (net.Conn, error) { return d.Dial(ctx, at, wire.ProtoRPC) })
 	defer c.Close()
 	if _, err := c.Info(t.Context()); dtc.KindOf(err) != dtc.KindDenied {
@@ -395,4 +395,17 @@ func TestTrim(t *testing.T) {
 		cancel()
 		run.Wait()
 	})
+}
+
+// One that an agent has that was killed a moment ago is waited for.
+func TestStartOnSoonFreeAddress(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	ln := f.listen(netip.AddrPortFrom(loopback, 0))
+	at := netip.MustParseAddrPort(ln.Addr().String())
+	f.set(config.Agent{LocalHost: at})
+	a := f.start(PartStatus)
+	f.eventually("it to be told", func() bool { return strings.Contains(a.log.String(), "local_host is still taken") })
+	f.check(ln.Close())
+	f.eventually("it to listen", func() bool { return strings.Contains(a.log.String(), "msg=listening address="+at.String()) })
 }

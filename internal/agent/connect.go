@@ -93,7 +93,7 @@ func (a *Agent) connect(ctx context.Context) error {
 }
 
 func (a *Agent) session(ctx context.Context, to netip.AddrPort) error {
-	d := wire.Dialer{TLS: a.creds.ToMonitor(), Connect: silentAfter}
+	d := wire.Dialer{TLS: a.trust.creds.ToMonitor(), Connect: silentAfter}
 	dialCtx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	conn, err := d.Dial(dialCtx, to, wire.ProtoLog)
 	cancel()
@@ -101,17 +101,23 @@ func (a *Agent) session(ctx context.Context, to netip.AddrPort) error {
 		return err
 	}
 	link := wire.NewLink(conn)
+	var guards sync.WaitGroup
+	defer guards.Wait()
+	guarding, end := context.WithCancel(ctx)
+	defer end()
 	defer link.Close()
+	guards.Go(func() { a.guard(guarding, conn) })
 	// With TLS 1.3 the monitor judges this side after the handshake: its first
 	// frame says that it accepts.
 	err = a.shipper.Serve(ctx, &greeted{Link: link, hello: func() {
 		a.log.Info("connected to the monitor", "monitor", to)
+		a.trust.connected()
 	}})
 	switch {
 	case err == nil:
 		return errors.New("the monitor closed the connection")
 	case dtc.KindOf(err) == dtc.KindCertificate:
-		return fmt.Errorf("the monitor does not accept this host's certificate, it was revoked or is over; join again with a token of 'dtc invite': %w", err)
+		return notAccepted(err)
 	default:
 		return err
 	}

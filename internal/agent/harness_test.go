@@ -24,7 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait for something that takes milliseconds on an idle
 // machine.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // fixture is a fleet of one agent, and the monitor's half that its test needs.
 type fixture struct {

@@ -114,9 +114,18 @@ func (a *Agent) listen(ctx context.Context) error {
 			a.attempted(at, nil)
 			return nil // only ships logs
 		}
+		patience := time.Duration(0)
+		if started {
+			patience = wire.TakenTime
+		}
 		for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
-			var lc net.ListenConfig
-			ln, err := lc.Listen(ctx, "tcp", at.String())
+			ln, err := wire.ListenPatiently(ctx, patience, func() (ln net.Listener, err error) {
+				var lc net.ListenConfig
+				a.do(func() { ln, err = lc.Listen(ctx, "tcp", at.String()) })
+				return ln, err
+			}, func(err error) {
+				a.log.Warn("local_host is still taken, trying again", "for", patience, "error", err)
+			})
 			if err == nil {
 				a.attempted(at, nil)
 				return a.serve(ctx, ln)
@@ -139,17 +148,26 @@ func (a *Agent) listen(ctx context.Context) error {
 	})
 }
 
+// known reports whether the monitor is configured to be at an address: one that
+// asks may be elsewhere, but if anyone is let in before others it is that one.
+func (a *Agent) known(ip netip.Addr) bool {
+	cfg, _ := a.config()
+	return cfg.MonitorHost.Addr().Unmap() == ip
+}
+
 func (a *Agent) serve(ctx context.Context, ln net.Listener) error {
 	a.log.Info("listening", "address", ln.Addr().String())
 	srv := &wire.Server{
-		TLS:      a.creds.ServerTLS(nil, "", wire.ProtoRPC),
+		TLS:      a.trust.creds.ServerTLS(a.refuse, "", wire.ProtoRPC),
 		Identify: ca.Identify,
 		Agent:    service{a},
-		Denied: func(peer dtc.Peer, what string) {
-			a.log.Warn("refused", "peer", peer.ID, "role", string(peer.Role), "what", what)
-		},
-		Logger: a.log,
+		Trust:    a.take,
+		Known:    a.known,
+		Denied:   a.denied,
+		Logger:   a.log,
 	}
+	a.trust.serving(srv)
+	defer a.trust.serving(nil)
 	err := srv.Serve(ctx, ln)
 	if ctx.Err() != nil {
 		return nil // a call that did not end in time must not end the agent, which only moves

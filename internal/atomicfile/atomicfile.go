@@ -15,19 +15,19 @@ import (
 const privateMode = 0o600
 
 // Write makes data the content of the file at path, with exactly the given
-// mode (whatever the umask): it writes a temporary file in the same folder,
+// mode (whatever the umask; less where the process may not change modes): it writes a temporary file in the same folder,
 // syncs it, renames it over path and syncs the folder. If it fails, path is as
 // it was, but for a failure of that last step: then it is new and may become old
 // again with a power loss. A symbolic link at path is replaced, not followed.
 func Write(path string, data []byte, mode os.FileMode) error {
-	return replace(path, data, func(tmp *os.File) error { return tmp.Chmod(mode) }, createTemp)
+	return replace(path, data, func(tmp *os.File) error { return setMode(tmp, mode) }, createTemp)
 }
 
 // Private is [Write] for a file that holds a secret: nobody but its owner may
 // read it at any moment (mode 0600; on Windows an access list of its owner,
 // SYSTEM and the Administrators, which inherits nothing).
 func Private(path string, data []byte) error {
-	return replace(path, data, func(tmp *os.File) error { return tmp.Chmod(privateMode) }, createPrivate)
+	return replace(path, data, func(tmp *os.File) error { return setMode(tmp, privateMode) }, createPrivate)
 }
 
 // Replace gives new content to a file that is there already and keeps its mode
@@ -47,7 +47,7 @@ func Replace(path string, data []byte) error {
 	}
 	return replace(target, data, func(tmp *os.File) error {
 		keepOwner(tmp, info)
-		return tmp.Chmod(info.Mode().Perm())
+		return setMode(tmp, info.Mode().Perm())
 	}, createTemp)
 }
 
@@ -82,6 +82,18 @@ func fill(tmp *os.File, data []byte, prepare func(*os.File) error) error {
 		err = tmp.Sync()
 	}
 	return errors.Join(err, tmp.Close())
+}
+
+// setMode gives a file a mode. A process that may not change modes, because it
+// confines itself, is left with one that allows less.
+func setMode(f *os.File, mode os.FileMode) error {
+	err := f.Chmod(mode)
+	if errors.Is(err, fs.ErrPermission) {
+		if info, statErr := f.Stat(); statErr == nil && info.Mode().Perm()&^mode == 0 {
+			return nil
+		}
+	}
+	return err
 }
 
 // createTemp makes a new file beside path that only its owner may open. The

@@ -3,7 +3,6 @@ package ca
 import (
 	"crypto/ecdsa"
 	"crypto/sha256"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,6 +21,7 @@ import (
 // The files of the authority.
 const (
 	caFile       = "ca"
+	nextFile     = "ca-next" // the key of the CA that is going to sign
 	registerFile = "issued"
 	lockFile     = ".lock"
 	certSuffix   = ".crt"
@@ -34,27 +34,33 @@ const (
 // Authority certifies the members of the fleet. It is safe for use by several
 // goroutines, and beside other processes that have the same one open.
 type Authority struct {
-	dir  string
-	now  func() time.Time
-	cert *x509.Certificate // the CA's
-	key  *ecdsa.PrivateKey // the CA's
+	dir string
+	now func() time.Time
 
-	changing sync.Mutex               // held while the register is changed or read again
-	current  atomic.Pointer[register] // what was last read or written
+	changing sync.Mutex                  // held while one of the following is changed or read again
+	current  atomic.Pointer[register]    // what was last read or written
+	signing  atomic.Pointer[signing]     // the CA
+	list     atomic.Pointer[revocations] // what agents are to have; nil: nothing was ever revoked
+}
+
+// signing is who signs, and whom the fleet trusts. It does not change.
+type signing struct {
+	signer
+
+	bundle *bundle
+	next   *ecdsa.PrivateKey // of the CA that is going to sign; nil: no change is under way, or it signs already
+	spread []byte            // the bundle's statement; nil for one without a number
 }
 
 // Open opens the authority in dir. It fails with [fs.ErrNotExist] in its chain
 // where there is none, and when the clock is outside of the CA's life.
 func (o Options) Open(dir string) (*Authority, error) {
-	cert, err := readCertificate(filepath.Join(dir, caFile+certSuffix))
-	if err != nil {
-		return nil, fmt.Errorf("open the fleet's CA: %w; dtc init makes one", err)
-	}
-	key, err := readKey(filepath.Join(dir, caFile+keySuffix))
+	a := &Authority{dir: dir, now: o.clock()}
+	s, err := a.readSigning()
 	if err != nil {
 		return nil, fmt.Errorf("open the fleet's CA: %w", err)
 	}
-	a := &Authority{dir: dir, now: o.clock(), cert: cert, key: key}
+	a.signing.Store(s)
 	if err := a.check(); err != nil {
 		return nil, err
 	}
@@ -66,15 +72,53 @@ func (o Options) Open(dir string) (*Authority, error) {
 		return nil, fmt.Errorf("open the fleet's CA: %w", err)
 	}
 	a.current.Store(r)
+	a.readList()
 	return a, nil
 }
 
-// check says whether certificate and key belong together and are of now.
-func (a *Authority) check() error {
-	if !a.cert.IsCA || !matches(a.cert, a.key) {
-		return fmt.Errorf("%s and %s do not belong together: restore both from one backup", a.path(caFile+certSuffix), a.path(caFile+keySuffix))
+// readSigning reads the CA. The certificate that belongs to ca.key signs,
+// whichever it is of those in ca.crt.
+func (a *Authority) readSigning() (*signing, error) {
+	b, err := readBundle(a.path(caFile + certSuffix))
+	if err != nil {
+		return nil, fmt.Errorf("%w; dtc init makes one", err)
 	}
-	return checkDates("the fleet's CA", a.cert, a.now())
+	key, err := readKey(a.path(caFile + keySuffix))
+	if err != nil {
+		return nil, err
+	}
+	next, err := readKey(a.path(nextFile + keySuffix))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	s := &signing{bundle: b, next: next}
+	for _, cert := range b.certs {
+		if matches(cert, key) {
+			s.signer = signer{cert, key}
+		}
+	}
+	if s.cert == nil {
+		return nil, fmt.Errorf("%s and %s do not belong together: restore both from one backup", a.path(caFile+certSuffix), a.path(caFile+keySuffix))
+	}
+	if b.number == 0 {
+		return s, nil
+	}
+	s.spread, err = b.statement(s.signer, a.now())
+	return s, err
+}
+
+// readList reads the list that agents are to have. One that cannot be read is
+// made anew with the next change of the register.
+func (a *Authority) readList() {
+	l, err := readRevocations(a.path(revokedFile), a.signing.Load().bundle)
+	if err == nil {
+		a.list.Store(l)
+	}
+}
+
+// check says whether the CA's certificate is of now.
+func (a *Authority) check() error {
+	return checkDates("the fleet's CA", a.signing.Load().cert, a.now())
 }
 
 func (a *Authority) path(name string) string { return filepath.Join(a.dir, name) }
@@ -101,24 +145,34 @@ func (a *Authority) Valid(peer dtc.Peer) bool {
 	return c.Role == peer.Role && sameIPs(c.IPs, peer.IPs) && c.Valid(a.now())
 }
 
-// Reload takes up what another process wrote to the register. On an error the
-// register that was read before stays in force.
+// Knows reports whether an ip stands in a certificate of the register that is
+// not revoked.
+func (a *Authority) Knows(ip netip.Addr) bool {
+	_, ok := a.current.Load().ips[ip.Unmap()]
+	return ok
+}
+
+// Reload takes up what another process wrote: register, list and CA. On an
+// error what was read before stays in force.
 func (a *Authority) Reload() error {
 	a.changing.Lock()
 	defer a.changing.Unlock()
 	path := a.path(registerFile)
-	data, err := readFile(path)
+	data, err := readLimited(path, maxRegister)
 	if err != nil {
 		return err
 	}
-	if sha256.Sum256(data) == a.current.Load().sum {
-		return nil
+	if sha256.Sum256(data) != a.current.Load().sum {
+		r, err := parseRegister(path, data)
+		if err != nil {
+			return err
+		}
+		a.current.Store(r)
 	}
-	r, err := parseRegister(path, data)
-	if err != nil {
+	if err := a.takeSigning(); err != nil {
 		return err
 	}
-	a.current.Store(r)
+	a.readList()
 	return nil
 }
 
@@ -136,29 +190,38 @@ func (a *Authority) Issue(name string, ips []netip.Addr) (keyPEM, certPEM, caPEM
 	if ips, err = checkHost(name, ips); err != nil {
 		return nil, nil, nil, "", fmt.Errorf("issue a certificate for %+q: %w", name, err)
 	}
+	certPEM, id, err = a.issue(name, leaf{peer: dtc.Peer{ID: newID(), Role: dtc.RoleAgent, IPs: ips}, key: key})
+	return keyPEM, certPEM, a.caPEM(), id, err
+}
+
+// caPEM returns the certificate of the CA that signs.
+func (a *Authority) caPEM() []byte { return encodeCertificate(a.signing.Load().cert.Raw) }
+
+// issue certifies a new member of a name that must be free.
+func (a *Authority) issue(name string, l leaf) (certPEM []byte, id string, err error) {
 	err = a.update(func(r *register) error {
-		if err := r.checkFree(name, ips, "", a.now()); err != nil {
+		if err := r.checkFree(name, l.peer.IPs, "", a.now()); err != nil {
 			return fmt.Errorf("issue a certificate for %s: %w", name, err)
 		}
 		var c Record
-		certPEM, c, err = a.sign(leaf{dtc.Peer{ID: newID(), Role: dtc.RoleAgent, IPs: ips}, key})
+		certPEM, c, err = a.sign(l)
 		c.Name, id = name, c.ID
 		r.put(c)
 		return err
 	})
-	return keyPEM, certPEM, encodeCertificate(a.cert.Raw), id, err
+	return certPEM, id, err
 }
 
-// Revoke makes the certificates of the agent of that name invalid for good,
-// those of a former host of that name included, and returns the id of the one
-// that was valid, if one was. It may be repeated. If no agent's certificate has the name, the error is
-// [ErrNotIssued].
+// Revoke makes the certificates of the agent or the operator of that name
+// invalid for good, those of a former one of that name included, and returns the
+// id of the one that was valid, if one was. It may be repeated. If no certificate
+// but the monitor's has the name, the error is [ErrNotIssued].
 func (a *Authority) Revoke(name string) (id string, err error) {
 	now := a.now().UTC().Truncate(time.Second)
 	err = a.update(func(r *register) error {
 		for i := range r.records {
 			c := &r.records[i]
-			if c.Name != name || c.Role != dtc.RoleAgent {
+			if c.Name != name || c.Role == dtc.RoleMonitor {
 				continue
 			}
 			if id == "" || c.Valid(now) {
@@ -179,6 +242,11 @@ func (a *Authority) Revoke(name string) (id string, err error) {
 // update changes the register: under the lock it is read, changed, written in
 // one step, and only then in force here.
 func (a *Authority) update(change func(*register) error) error {
+	return a.locked(func() error { return a.rewrite(change) })
+}
+
+// locked calls change while nobody else changes anything.
+func (a *Authority) locked(change func() error) error {
 	a.changing.Lock()
 	defer a.changing.Unlock()
 	unlock, err := atomicfile.Lock(a.path(lockFile))
@@ -186,7 +254,26 @@ func (a *Authority) update(change func(*register) error) error {
 		return err
 	}
 	defer unlock()
-	return a.rewrite(change)
+	if a.signing.Load() != nil { // else dtc init is about to make it
+		if err := a.takeSigning(); err != nil { // another process may have changed it
+			return err
+		}
+	}
+	return change()
+}
+
+// takeSigning takes up the CA as it is on the disk.
+func (a *Authority) takeSigning() error {
+	s, err := a.readSigning()
+	if err != nil {
+		return err
+	}
+	before := a.signing.Load()
+	if before != nil && before.bundle.number == s.bundle.number && before.cert.Equal(s.cert) {
+		s.spread = before.spread // it is the same but for its date
+	}
+	a.signing.Store(s)
+	return nil
 }
 
 // rewrite is update for a caller that holds the locks.
@@ -211,7 +298,40 @@ func (a *Authority) rewrite(change func(*register) error) error {
 	} else if err == nil {
 		err = readErr
 	}
-	return err
+	return errors.Join(err, a.publish())
+}
+
+// publish makes a new list for the agents if the register has revoked others
+// than the one that there is, or another CA signs. The caller holds the locks.
+func (a *Authority) publish() error {
+	s, path := a.signing.Load(), a.path(revokedFile)
+	before, err := readRevocations(path, s.bundle)
+	if err != nil {
+		before = nil // by the time the next number is a higher one all the same
+	}
+	ids := a.current.Load().listed(a.now())
+	if before == nil && len(ids) == 0 || before.says(sha256Key(s.cert), ids) {
+		a.list.Store(before)
+		return nil
+	}
+	now := a.now()
+	next := statement{kind: kindList, made: now, number: max(before.of()+1, uint64(max(now.Unix(), 0)))}
+	for _, id := range ids {
+		next.items = append(next.items, []byte(id))
+	}
+	data, err := next.sign(s.signer)
+	if err != nil {
+		return err
+	}
+	l, err := parseRevocations(data, s.bundle)
+	if err != nil {
+		return err
+	}
+	if err := atomicfile.Write(path, data, certMode); err != nil {
+		return err
+	}
+	a.list.Store(l)
+	return nil
 }
 
 // makeDir makes the folder of the keys. What lies above it is not private:

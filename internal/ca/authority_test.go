@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"dtc"
+	"dtc/internal/bounds"
 )
 
 // files returns the content of every file of a folder but the lock.
@@ -42,10 +43,10 @@ func TestInit(t *testing.T) {
 	if len(made) != 5 {
 		t.Errorf("made %d files, want 5", len(made))
 	}
-	if life := f.cert.NotAfter.Sub(f.clock.now()); life < 3650*24*time.Hour || life > 3654*24*time.Hour {
+	if life := f.signing.Load().cert.NotAfter.Sub(f.clock.now()); life < 3650*24*time.Hour || life > 3654*24*time.Hour {
 		t.Errorf("the CA lives %v", life)
 	}
-	if begun := f.clock.now().Sub(f.cert.NotBefore); begun < backdate {
+	if begun := f.clock.now().Sub(f.signing.Load().cert.NotBefore); begun < backdate {
 		t.Errorf("the CA began %v ago", begun)
 	}
 
@@ -230,8 +231,8 @@ func TestIssue(t *testing.T) {
 func TestIssueNearTheEndOfTheCA(t *testing.T) {
 	f := newFleet(t)
 	f.clock.advance(3600 * 24 * time.Hour)
-	if end := f.agent(t, "web1", "10.0.0.7").leaf.NotAfter; !end.Equal(f.cert.NotAfter) {
-		t.Errorf("ends on %v, the CA on %v", end, f.cert.NotAfter)
+	if end := f.agent(t, "web1", "10.0.0.7").current.Load().leaf.NotAfter; !end.Equal(f.signing.Load().cert.NotAfter) {
+		t.Errorf("ends on %v, the CA on %v", end, f.signing.Load().cert.NotAfter)
 	}
 }
 
@@ -375,6 +376,7 @@ func FuzzRegister(f *testing.F) {
 	f.Add([]byte(`{"format":"dtc-issued","version":1}`))
 	f.Add([]byte("\n\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounds.Alloc(t, len(data))()
 		r, err := parseRegister("issued", data)
 		if err != nil {
 			return

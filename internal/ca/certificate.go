@@ -10,12 +10,10 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"math/big"
 	"net"
 	"net/netip"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -35,6 +33,7 @@ const (
 type leaf struct {
 	peer dtc.Peer
 	key  *ecdsa.PublicKey
+	life time.Duration // 0: that of its role
 }
 
 // newID returns a new opaque id of a peer: 128 random bits.
@@ -93,13 +92,10 @@ func (l leaf) template(now, ends time.Time) *x509.Certificate {
 // sign certifies l and returns the certificate with what goes into the
 // register, but for the name.
 func (a *Authority) sign(l leaf) (certPEM []byte, r Record, err error) {
-	now := a.now().UTC().Truncate(time.Second)
-	ends := a.cert.NotAfter
-	if year := now.AddDate(agentYears, 0, 0); l.peer.Role != dtc.RoleMonitor && year.Before(ends) {
-		ends = year
-	}
+	now, by := a.now().UTC().Truncate(time.Second), a.signing.Load()
+	ends := l.ends(now, by.cert.NotAfter)
 	t := l.template(now, ends)
-	der, err := x509.CreateCertificate(rand.Reader, t, a.cert, l.key, a.key)
+	der, err := x509.CreateCertificate(rand.Reader, t, by.cert, l.key, by.key)
 	if err != nil {
 		return nil, Record{}, fmt.Errorf("sign a certificate: %w", err)
 	}
@@ -107,6 +103,22 @@ func (a *Authority) sign(l leaf) (certPEM []byte, r Record, err error) {
 		ID: l.peer.ID, Role: l.peer.Role, IPs: l.peer.IPs,
 		Serial: t.SerialNumber.Text(16), Key: keyHash(l.key), Expires: ends,
 	}, nil
+}
+
+// ends returns when a certificate ends that is made now by a CA that ends at
+// last.
+func (l leaf) ends(now, last time.Time) time.Time {
+	ends := last
+	switch {
+	case l.life > 0:
+		ends = now.Add(l.life)
+	case l.peer.Role != dtc.RoleMonitor:
+		ends = now.AddDate(agentYears, 0, 0)
+	}
+	if ends.After(last) {
+		return last
+	}
+	return ends
 }
 
 // identity returns the peer that a leaf names. It does not verify the leaf.
@@ -125,7 +137,7 @@ func identity(cert *x509.Certificate) (dtc.Peer, error) {
 		}
 	}
 	switch p.Role {
-	case dtc.RoleMonitor:
+	case dtc.RoleMonitor, dtc.RoleOperator, dtc.RoleViewer:
 		return p, nil
 	case dtc.RoleAgent:
 		if len(p.IPs) == 0 {
@@ -143,12 +155,7 @@ func plainID(id string) bool {
 
 // readCertificate reads a file with one certificate.
 func readCertificate(path string) (*x509.Certificate, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err // its text has the path
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile))
+	data, err := readLimited(path, maxFile)
 	if err != nil {
 		return nil, err
 	}
@@ -180,14 +187,15 @@ func matches(cert *x509.Certificate, key *ecdsa.PrivateKey) bool {
 	return key.PublicKey.Equal(cert.PublicKey)
 }
 
-// checkDates says which of clock and certificate is wrong when now is outside
-// of its life.
+// checkDates says what is wrong when now is outside of a certificate's life:
+// two clocks disagree about it, and nobody here can know which of them lies.
 func checkDates(what string, cert *x509.Certificate, now time.Time) error {
 	switch {
 	case now.Before(cert.NotBefore):
-		return fmt.Errorf("the clock of this host says %s, but %s begins on %s: set the clock", minute(now), what, minute(cert.NotBefore))
+		return fmt.Errorf("%s is not valid before %s; this host's clock says %s; is a clock wrong, this one or the monitor's? set the clock that is",
+			what, minute(cert.NotBefore), minute(now))
 	case now.After(cert.NotAfter):
-		return fmt.Errorf("%s ended on %s (the clock of this host says %s)", what, minute(cert.NotAfter), minute(now))
+		return fmt.Errorf("%s ended on %s; this host's clock says %s; is a clock wrong? if not, a new certificate is needed", what, minute(cert.NotAfter), minute(now))
 	default:
 		return nil
 	}

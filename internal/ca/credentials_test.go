@@ -109,14 +109,14 @@ func TestWarnings(t *testing.T) {
 		want  []string
 	}{
 		{agent, now, nil},
-		{agent, agent.leaf.NotAfter.Add(-30*days - time.Minute), nil},
-		{agent, agent.leaf.NotAfter.Add(-30 * days), []string{"the agent's certificate ends in 30 days"}},
-		{agent, agent.leaf.NotAfter.Add(-time.Hour), []string{"the agent's certificate ends in 0 days"}},
-		{agent, agent.leaf.NotAfter.Add(time.Hour), []string{"the agent's certificate ended on"}},
-		{agent, agent.ca.NotAfter.Add(-days), []string{"the fleet's CA ends in 1 days", "the agent's certificate ended on"}},
+		{agent, agent.current.Load().leaf.NotAfter.Add(-30*days - time.Minute), nil},
+		{agent, agent.current.Load().leaf.NotAfter.Add(-30 * days), []string{"the agent's certificate ends in 30 days"}},
+		{agent, agent.current.Load().leaf.NotAfter.Add(-time.Hour), []string{"the agent's certificate ends in 0 days"}},
+		{agent, agent.current.Load().leaf.NotAfter.Add(time.Hour), []string{"the agent's certificate ended on"}},
+		{agent, agent.current.Load().bundle.certs[0].NotAfter.Add(-days), []string{"the fleet's CA ends in 1 days", "the agent's certificate ended on"}},
 		{monitor, now, nil},
-		{monitor, monitor.ca.NotAfter.Add(-days), []string{"the fleet's CA ends in"}},
-		{monitor, monitor.ca.NotAfter.Add(days), []string{"the fleet's CA ended on"}},
+		{monitor, monitor.current.Load().bundle.certs[0].NotAfter.Add(-days), []string{"the fleet's CA ends in"}},
+		{monitor, monitor.current.Load().bundle.certs[0].NotAfter.Add(days), []string{"the fleet's CA ended on"}},
 	}
 	for _, tt := range tests {
 		got := tt.creds.Warnings(tt.at)

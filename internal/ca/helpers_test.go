@@ -93,7 +93,7 @@ func (f *testFleet) invite(t *testing.T, inv Invitation) []byte {
 // change has changed it: what the authority itself would never sign.
 func (f *testFleet) forged(t *testing.T, change func(*x509.Certificate)) tls.Certificate {
 	t.Helper()
-	return forge(t, f.cert, f.key, change)
+	return forge(t, f.signing.Load().cert, f.signing.Load().key, change)
 }
 
 // forge is forged with any parent; nil is a self-signed certificate.
@@ -103,7 +103,7 @@ func forge(t *testing.T, parent *x509.Certificate, parentKey *ecdsa.PrivateKey, 
 	must(t, err)
 	key, err := decodeKey(data)
 	must(t, err)
-	l := leaf{dtc.Peer{ID: newID(), Role: dtc.RoleAgent, IPs: ips("10.0.0.7")}, &key.PublicKey}
+	l := leaf{peer: dtc.Peer{ID: newID(), Role: dtc.RoleAgent, IPs: ips("10.0.0.7")}, key: &key.PublicKey}
 	template := l.template(time.Now(), time.Now().Add(time.Hour))
 	change(template)
 	if parent == nil {

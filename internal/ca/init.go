@@ -48,41 +48,47 @@ func (o Options) Init(dir string, ips []netip.Addr) error {
 	if err := a.ownRegister(); err != nil {
 		return err
 	}
+	if _, err := a.complete(); err != nil {
+		return err
+	}
 	return a.ownMonitor(ips)
 }
 
 // ownCA reads or makes the CA. The key comes first: a CA's certificate without
 // its key is another monitor's.
 func (a *Authority) ownCA() error {
-	path := a.path(caFile + certSuffix)
-	cert, err := readCertificate(path)
+	path, keyPath := a.path(caFile+certSuffix), a.path(caFile+keySuffix)
+	_, err := readBundle(path)
 	missing := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !missing {
 		return err
 	}
-	keyPath := a.path(caFile + keySuffix)
 	if _, err := readKey(keyPath); errors.Is(err, fs.ErrNotExist) && !missing {
 		return fmt.Errorf("%s is the CA of another monitor, as %s is not there: choose another home, or restore the key from a backup", path, keyPath)
 	}
-	if a.key, err = ownKey(keyPath); err != nil || !missing {
-		a.cert = cert
-		return err
-	}
-	der, err := newCA(a.key, a.now())
+	key, err := ownKey(keyPath)
 	if err != nil {
 		return err
 	}
-	if err := atomicfile.Write(path, encodeCertificate(der), certMode); err != nil {
-		return err
+	if missing {
+		der, err := newCA(key, a.now())
+		if err != nil {
+			return err
+		}
+		if err := atomicfile.Write(path, encodeCertificate(der), certMode); err != nil {
+			return err
+		}
 	}
-	a.cert, err = readCertificate(path)
-	return err
+	return a.takeSigning()
 }
 
 // ownRegister makes an empty register if there is none.
 func (a *Authority) ownRegister() error {
 	path := a.path(registerFile)
-	_, err := readRegister(path)
+	r, err := readRegister(path)
+	if err == nil {
+		a.current.Store(r)
+	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -90,11 +96,18 @@ func (a *Authority) ownRegister() error {
 	if err != nil {
 		return err
 	}
-	return replacePrivate(path, data)
+	if err := replacePrivate(path, data); err != nil {
+		return err
+	}
+	if r, err = readRegister(path); err == nil {
+		a.current.Store(r)
+	}
+	return err
 }
 
 // ownMonitor makes the monitor's key and certificate where they are missing.
-// The certificate is in the register before it is in the folder.
+// The certificate is in the register before it is in the folder. A home has one
+// monitor: who had been it with another key is so no more, and is revoked.
 func (a *Authority) ownMonitor(ips []netip.Addr) error {
 	key, err := ownKey(a.path(string(dtc.RoleMonitor) + keySuffix))
 	if err != nil {
@@ -114,24 +127,34 @@ func (a *Authority) ownMonitor(ips []netip.Addr) error {
 			return nil
 		}
 	}
-	certPEM, c, err := a.sign(leaf{peer, &key.PublicKey})
+	certPEM, c, err := a.sign(leaf{peer: peer, key: &key.PublicKey})
 	if err != nil {
 		return err
 	}
 	c.Name = monitorName
-	err = a.rewrite(func(r *register) error { r.put(c); return nil })
+	err = a.rewrite(func(r *register) error {
+		for i := range r.records {
+			if o := &r.records[i]; o.Role == dtc.RoleMonitor && o.ID != c.ID && o.Revoked.IsZero() {
+				o.Revoked = a.now().UTC().Truncate(time.Second)
+			}
+		}
+		r.put(c)
+		return nil
+	})
 	if err != nil {
 		return err
 	}
 	return atomicfile.Write(a.path(string(dtc.RoleMonitor)+certSuffix), certPEM, certMode)
 }
 
-// holds reports whether the monitor's certificate is in the folder as c has it
-// and far from its end (or as far as the CA allows).
+// holds reports whether the monitor's certificate is in the folder as c has it,
+// by the CA that signs now, and not due to be renewed (or as good as that CA
+// allows).
 func (a *Authority) holds(c *Record) bool {
 	cert, err := readCertificate(a.path(string(dtc.RoleMonitor) + certSuffix))
-	if err != nil || cert.CheckSignatureFrom(a.cert) != nil || cert.SerialNumber.Text(16) != c.Serial {
+	by := a.signing.Load().cert
+	if err != nil || cert.CheckSignatureFrom(by) != nil || cert.SerialNumber.Text(16) != c.Serial {
 		return false
 	}
-	return cert.NotAfter.Equal(a.cert.NotAfter) || a.now().Before(cert.NotAfter.Add(-warnBefore))
+	return !cert.NotAfter.Before(by.NotAfter) || !due(cert, a.now())
 }

@@ -55,7 +55,7 @@ func (a *Authority) Invite(inv Invitation) (token string, err error) {
 		return "", fmt.Errorf("invite: a token may live up to %s, not %s", maxTTL, inv.TTL)
 	}
 	now := a.now().UTC()
-	t := newToken(sha256Key(a.cert))
+	t := newToken(sha256Key(a.signing.Load().cert))
 	err = a.update(func(r *register) error {
 		r.tickets = slices.DeleteFunc(r.tickets, func(t ticket) bool { return now.After(t.Ends.Add(keepToken)) })
 		if len(r.tickets) >= maxTokens {
@@ -164,14 +164,14 @@ func (a *Authority) admit(r *register, t *ticket, want Record, key *ecdsa.Public
 		return Grant{}, err
 	}
 	peer := dtc.Peer{ID: newID(), Role: dtc.RoleAgent, IPs: want.IPs}
-	grant := Grant{CA: encodeCertificate(a.cert.Raw), Name: want.Name, IPs: slices.Clone(want.IPs)}
+	grant := Grant{CA: a.caPEM(), Name: want.Name, IPs: slices.Clone(want.IPs)}
 	switch {
 	case t.Used != nil:
 		peer.ID, grant.Rejoined = old.ID, t.Used.Rejoined
 	case old != nil:
 		peer.ID, grant.Rejoined, grant.Previous = old.ID, true, *old
 	}
-	certPEM, c, err := a.sign(leaf{peer, key})
+	certPEM, c, err := a.sign(leaf{peer: peer, key: key})
 	if err != nil {
 		return Grant{}, err
 	}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"dtc"
+	"dtc/internal/bounds"
 )
 
 // host is one that wants to join: its key stays.
@@ -387,6 +388,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(good[:len(good)/2])
 	f.Fuzz(func(t *testing.T, csr []byte) {
+		defer bounds.Alloc(t, len(csr))()
 		if key, err := requestKey(csr); err == nil && keyHash(key) == "" {
 			t.Error("a key without a hash was accepted")
 		}

@@ -32,10 +32,23 @@ type Record struct {
 	Key     string       `json:"key"`    // hexadecimal SHA-256 of the public key
 	Expires time.Time    `json:"expires"`
 	Revoked time.Time    `json:"revoked,omitzero"` // zero: it is not
+
+	// While the fleet's CA changes, and after it: the number of the CAs that its
+	// holder trusts, as it has said; and whether the change does not wait for it.
+	Trust uint64 `json:"trust,omitempty"`
+	Left  bool   `json:"left_behind,omitempty"`
 }
 
 // Valid reports whether the certificate is neither revoked nor over at now.
 func (r *Record) Valid(now time.Time) bool { return r.Revoked.IsZero() && !now.After(r.Expires) }
+
+// holder says whose certificate it is: an agent's ips, else the role.
+func (r *Record) holder() string {
+	if len(r.IPs) == 0 {
+		return "the " + string(r.Role)
+	}
+	return list(r.IPs)
+}
 
 // ticket is one token of the register.
 type ticket struct {
@@ -59,8 +72,9 @@ type use struct {
 type register struct {
 	records []Record // one an id
 	tickets []ticket
-	byID    map[string]int // into records; of a published register
-	sum     [32]byte       // SHA-256 of the file
+	byID    map[string]int          // into records; of a published register
+	ips     map[netip.Addr]struct{} // of the certificates that are not revoked; of a published register
+	sum     [32]byte                // SHA-256 of the file
 }
 
 // line is one line of the file: exactly one of the three.
@@ -71,23 +85,23 @@ type line struct {
 	Token       *ticket `json:"token,omitempty"`
 }
 
-// readFile returns the content of the register.
-func readFile(path string) ([]byte, error) {
+// readLimited returns the content of a file of at most so many bytes.
+func readLimited(path string, most int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err // its text has the path
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxRegister+1))
-	if err == nil && len(data) > maxRegister {
-		err = fmt.Errorf("read %s: it has more than %d bytes", path, maxRegister)
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(data)) > most {
+		err = fmt.Errorf("read %s: it has more than %d bytes", path, most)
 	}
 	return data, err
 }
 
 // readRegister reads and indexes the register at path.
 func readRegister(path string) (*register, error) {
-	data, err := readFile(path)
+	data, err := readLimited(path, maxRegister)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +111,7 @@ func readRegister(path string) (*register, error) {
 // parseRegister parses strictly: what it does not understand could be a
 // revocation.
 func parseRegister(path string, data []byte) (*register, error) {
-	r := &register{sum: sha256.Sum256(data), byID: map[string]int{}}
+	r := &register{sum: sha256.Sum256(data), byID: map[string]int{}, ips: map[netip.Addr]struct{}{}}
 	n := 0
 	for text := range bytes.Lines(data) {
 		n++
@@ -144,6 +158,11 @@ func (r *register) add(l line) error {
 		}
 		r.byID[c.ID] = len(r.records)
 		r.records = append(r.records, c)
+		if c.Revoked.IsZero() {
+			for _, ip := range c.IPs {
+				r.ips[ip.Unmap()] = struct{}{}
+			}
+		}
 	case l.Token != nil && l.Certificate == nil:
 		r.tickets = append(r.tickets, *l.Token)
 	default:
@@ -176,6 +195,15 @@ func (r *register) put(c Record) {
 	r.records = append(r.records, c)
 }
 
+// withID returns the record of an id, nil if there is none.
+func (r *register) withID(id string) *Record {
+	i, ok := r.byID[id]
+	if !ok {
+		return nil
+	}
+	return &r.records[i]
+}
+
 // withKey returns the record of a public key, nil if there is none.
 func (r *register) withKey(key string) *Record {
 	i := slices.IndexFunc(r.records, func(c Record) bool { return c.Key == key })
@@ -185,14 +213,14 @@ func (r *register) withKey(key string) *Record {
 	return &r.records[i]
 }
 
-// checkFree says whether another agent with a valid certificate has the name
+// checkFree says whether another member with a valid certificate has the name
 // or one of the ips; self is the id that may. The monitor's are not counted:
 // its host may have an agent too. Whose it is stands outside of the [dtc.Error],
 // which is all that a joiner is told.
 func (r *register) checkFree(name string, ips []netip.Addr, self string, now time.Time) error {
 	for i := range r.records {
 		c := &r.records[i]
-		if c.ID == self || c.Role != dtc.RoleAgent || !c.Valid(now) {
+		if c.ID == self || c.Role == dtc.RoleMonitor || !c.Valid(now) {
 			continue
 		}
 		var taken error
@@ -205,7 +233,7 @@ func (r *register) checkFree(name string, ips []netip.Addr, self string, now tim
 			}
 		}
 		if taken != nil {
-			return fmt.Errorf("%w (dtc revoke %s; it is for %s)", taken, c.Name, list(c.IPs))
+			return fmt.Errorf("%w (dtc revoke %s; it is for %s)", taken, c.Name, c.holder())
 		}
 	}
 	return nil

@@ -17,39 +17,39 @@ import (
 // certificate, and is shown the CA's besides the program's own. With an empty
 // join there is no exception. Revoked (nil: nobody) says whom to refuse.
 func (c *Credentials) ServerTLS(revoked func(dtc.Peer) bool, join string, protocols ...string) *tls.Config {
-	// A session that is resumed skips the certificate, and a ticket is one more
-	// thing that is shown: there are none.
-	strict := &tls.Config{
-		MinVersion:             tls.VersionTLS13,
-		Time:                   c.now,
-		Certificates:           []tls.Certificate{c.own},
-		NextProtos:             slices.Clone(protocols),
-		SessionTicketsDisabled: true,
-		ClientAuth:             tls.RequireAndVerifyClientCert,
-		ClientCAs:              c.roots,
-		VerifyConnection: func(state tls.ConnectionState) error {
+	strict := func(p *proof) *tls.Config {
+		cfg := accepting(c.now, p.own, protocols...)
+		cfg.ClientAuth, cfg.ClientCAs = tls.RequireAndVerifyClientCert, p.bundle.pool
+		cfg.VerifyConnection = func(state tls.ConnectionState) error {
 			_, err := c.verify(state, x509.ExtKeyUsageClientAuth, revoked)
 			return err
-		},
-	}
-	if join == "" {
-		return strict
-	}
-	open := &tls.Config{
-		MinVersion:             tls.VersionTLS13,
-		Time:                   c.now,
-		Certificates:           []tls.Certificate{c.withCA()},
-		NextProtos:             []string{join},
-		SessionTicketsDisabled: true,
-		ClientAuth:             tls.NoClientCert,
-	}
-	strict.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		if len(hello.SupportedProtos) == 1 && hello.SupportedProtos[0] == join {
-			return open, nil
 		}
-		return nil, nil // the strict one itself
+		return cfg
 	}
-	return strict
+	cfg := strict(c.current.Load())
+	cfg.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		p := c.current.Load() // what is in force when this peer comes
+		if join != "" && len(hello.SupportedProtos) == 1 && hello.SupportedProtos[0] == join {
+			return accepting(c.now, p.withCA(), join), nil
+		}
+		return strict(p), nil
+	}
+	return cfg
+}
+
+// accepting returns a listener's configuration without a word on who may come.
+func accepting(now func() time.Time, own tls.Certificate, protocols ...string) *tls.Config {
+	return &tls.Config{
+		MinVersion:   tls.VersionTLS13,
+		Time:         now,
+		Certificates: []tls.Certificate{own},
+		NextProtos:   slices.Clone(protocols),
+		ClientAuth:   tls.NoClientCert,
+		// A session that is resumed skips the certificate, and a ticket is one more
+		// thing that is shown: there are none.
+		SessionTicketsDisabled:      true,
+		DynamicRecordSizingDisabled: true, // full records from the start
+	}
 }
 
 // ClientTLS returns the configuration to dial with. The handshake succeeds only
@@ -74,7 +74,9 @@ func (c *Credentials) ClientTLS(ip netip.Addr, want dtc.Role, revoked func(dtc.P
 	cfg.Time = c.now
 	// Not Certificates: a server that asks for another CA's is to see that this
 	// is none, and to say so.
-	cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &c.own, nil }
+	cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		return &c.current.Load().own, nil
+	}
 	return cfg
 }
 
@@ -93,14 +95,26 @@ func proving(check func(tls.ConnectionState) error) *tls.Config {
 	}
 }
 
+// Recheck judges the peer of an open connection again, by what is known now. Of
+// one for joining there is nothing to say.
+func (c *Credentials) Recheck(state tls.ConnectionState) error {
+	if len(state.PeerCertificates) == 0 {
+		return nil
+	}
+	_, err := c.verify(state, x509.ExtKeyUsageAny, nil)
+	return err
+}
+
 // verify returns the peer that the other side has shown the certificate of,
-// if that is good for usage and not revoked.
+// if that is good for usage and not revoked, by the list or by revoked (which
+// may be nil).
 func (c *Credentials) verify(state tls.ConnectionState, usage x509.ExtKeyUsage, revoked func(dtc.Peer) bool) (dtc.Peer, error) {
 	if len(state.PeerCertificates) == 0 {
 		return dtc.Peer{}, fault(dtc.KindCertificate, "the peer has shown no certificate")
 	}
-	peer, err := verify(state.PeerCertificates[0], c.roots, usage, c.now())
-	if err == nil && revoked != nil && revoked(peer) {
+	p := c.current.Load()
+	peer, err := verify(state.PeerCertificates[0], p.bundle.pool, usage, c.now())
+	if err == nil && (revoked != nil && revoked(peer) || p.list.has(peer.ID)) {
 		err = fault(dtc.KindCertificate, "the peer's certificate (%s %s, id %s) is revoked or replaced", peer.Role, list(peer.IPs), peer.ID)
 	}
 	return peer, err
@@ -119,7 +133,7 @@ func verify(cert *x509.Certificate, roots *x509.CertPool, usage x509.ExtKeyUsage
 		return peer, nil
 	}
 	if _, unknown := errors.AsType[x509.UnknownAuthorityError](err); unknown {
-		return dtc.Peer{}, fault(dtc.KindCertificate, "the peer's certificate is not of this fleet's CA")
+		return dtc.Peer{}, fault(dtc.KindCertificate, "the peer's certificate is not of this fleet's CA; if that was changed while this host was away, it must join again: dtc invite on the monitor")
 	}
 	if dates := checkDates("the peer's certificate", cert, now); dates != nil {
 		return dtc.Peer{}, &dtc.Error{Kind: dtc.KindCertificate, Err: dates}

@@ -79,7 +79,7 @@ func TestServerRefuses(t *testing.T) {
 	revokedAgent := f.agent(t, "gone", "10.0.0.66")
 	_, err := f.Revoke("gone")
 	must(t, err)
-	caKey := tls.Certificate{Certificate: [][]byte{f.cert.Raw}, PrivateKey: f.key}
+	caKey := tls.Certificate{Certificate: [][]byte{f.signing.Load().cert.Raw}, PrivateKey: f.signing.Load().key}
 	signer := f.forged(t, func(c *x509.Certificate) {
 		c.IsCA, c.BasicConstraintsValid = true, true
 		c.KeyUsage = x509.KeyUsageCertSign
@@ -88,15 +88,15 @@ func TestServerRefuses(t *testing.T) {
 	must(t, err)
 	child := forge(t, signerCert, signer.PrivateKey.(*ecdsa.PrivateKey), none)
 	child.Certificate = append(child.Certificate, signer.Certificate[0])
-	copied := f.agent(t, "victim", "10.0.0.7").own
+	copied := f.agent(t, "victim", "10.0.0.7").current.Load().own
 	thief := forge(t, nil, nil, none)
 	thief.Certificate = copied.Certificate // without its key
 	caSubject := func(c *x509.Certificate) { c.Subject = pkix.Name{CommonName: "DTC fleet CA"}; c.Issuer = c.Subject }
 
 	hostile := map[string][]tls.Certificate{
 		"no certificate":                nil,
-		"another fleet's agent":         {other.agent(t, "web1", "10.0.0.7").own},
-		"another fleet's monitor":       {other.monitor(t).own},
+		"another fleet's agent":         {other.agent(t, "web1", "10.0.0.7").current.Load().own},
+		"another fleet's monitor":       {other.monitor(t).current.Load().own},
 		"self-signed, the CA's subject": {forge(t, nil, nil, caSubject)},
 		"self-signed CA as leaf":        {forge(t, nil, nil, func(c *x509.Certificate) { caSubject(c); c.IsCA, c.BasicConstraintsValid = true, true })},
 		"the CA itself":                 {caKey},
@@ -107,12 +107,12 @@ func TestServerRefuses(t *testing.T) {
 		"server usage only": {f.forged(t, func(c *x509.Certificate) {
 			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 		})},
-		"revoked":                 {revokedAgent.own},
+		"revoked":                 {revokedAgent.current.Load().own},
 		"unknown to the register": {f.forged(t, none)},
 		"signed by a member":      {child},
 		"a CA made by the CA":     {signer},
 		"stolen without the key":  {thief},
-		"unknown role":            {f.forged(t, func(c *x509.Certificate) { c.URIs[0].Host = "operator" })},
+		"unknown role":            {f.forged(t, func(c *x509.Certificate) { c.URIs[0].Host = "superuser" })},
 		"no role":                 {f.forged(t, func(c *x509.Certificate) { c.URIs = nil })},
 		"two roles": {f.forged(t, func(c *x509.Certificate) {
 			c.URIs = append(c.URIs, &url.URL{Scheme: "dtc", Host: "monitor", Path: "/a"})
@@ -141,7 +141,7 @@ func TestServerRefuses(t *testing.T) {
 		})
 	}
 	t.Run("TLS 1.2", func(t *testing.T) {
-		good := f.agent(t, "old", "10.0.1.1").own
+		good := f.agent(t, "old", "10.0.1.1").current.Load().own
 		for _, proto := range []string{"h2", protoJoin} {
 			cfg := anyone([]tls.Certificate{good}, proto)
 			must(t, shake(t, server, cfg).clientErr)
@@ -175,18 +175,18 @@ func TestClientRefuses(t *testing.T) {
 		kind   dtc.ErrorKind
 		text   string
 	}{
-		"another fleet":            {other.agent(t, "web1", "10.0.0.7").own, toAgent, dtc.KindCertificate, "not of this fleet's CA"},
-		"another fleet and ip":     {other.agent(t, "web2", "10.0.0.8").own, toAgent, dtc.KindCertificate, "not of this fleet's CA"},
+		"another fleet":            {other.agent(t, "web1", "10.0.0.7").current.Load().own, toAgent, dtc.KindCertificate, "not of this fleet's CA"},
+		"another fleet and ip":     {other.agent(t, "web2", "10.0.0.8").current.Load().own, toAgent, dtc.KindCertificate, "not of this fleet's CA"},
 		"self-signed":              {forge(t, nil, nil, none), toAgent, dtc.KindCertificate, "not of this fleet's CA"},
-		"another ip":               {f.agent(t, "web2", "10.0.0.8").own, toAgent, dtc.KindIdentity, "for 10.0.0.8, not for 10.0.0.7"},
-		"monitor, agent wanted":    {monitor.own, toAgent, dtc.KindIdentity, "role monitor, not agent"},
-		"agent, monitor wanted":    {agent.own, toMonitor, dtc.KindIdentity, "role agent, not monitor"},
-		"monitor at wrong ip":      {monitor.own, agent.ClientTLS(at, dtc.RoleMonitor, nil), dtc.KindIdentity, "not for 10.0.0.7"},
-		"revoked":                  {dead.own, monitor.ClientTLS(ips("10.0.0.9")[0], dtc.RoleAgent, revoked), dtc.KindCertificate, "revoked"},
-		"the CA as leaf":           {tls.Certificate{Certificate: [][]byte{f.cert.Raw}, PrivateKey: f.key}, toAgent, dtc.KindCertificate, "refused"},
+		"another ip":               {f.agent(t, "web2", "10.0.0.8").current.Load().own, toAgent, dtc.KindIdentity, "for 10.0.0.8, not for 10.0.0.7"},
+		"monitor, agent wanted":    {monitor.current.Load().own, toAgent, dtc.KindIdentity, "role monitor, not agent"},
+		"agent, monitor wanted":    {agent.current.Load().own, toMonitor, dtc.KindIdentity, "role agent, not monitor"},
+		"monitor at wrong ip":      {monitor.current.Load().own, agent.ClientTLS(at, dtc.RoleMonitor, nil), dtc.KindIdentity, "not for 10.0.0.7"},
+		"revoked":                  {dead.current.Load().own, monitor.ClientTLS(ips("10.0.0.9")[0], dtc.RoleAgent, revoked), dtc.KindCertificate, "revoked"},
+		"the CA as leaf":           {tls.Certificate{Certificate: [][]byte{f.signing.Load().cert.Raw}, PrivateKey: f.signing.Load().key}, toAgent, dtc.KindCertificate, "refused"},
 		"expired":                  {f.forged(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }), toAgent, dtc.KindCertificate, "ended on"},
 		"not yet valid":            {f.forged(t, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }), toAgent, dtc.KindCertificate, "set the clock"},
-		"unknown role":             {f.forged(t, func(c *x509.Certificate) { c.URIs[0].Host = "viewer" }), toAgent, dtc.KindCertificate, "viewer"},
+		"unknown role":             {f.forged(t, func(c *x509.Certificate) { c.URIs[0].Host = "superuser" }), toAgent, dtc.KindCertificate, "superuser"},
 		"client usage only":        {f.forged(t, func(c *x509.Certificate) { c.ExtKeyUsage = c.ExtKeyUsage[1:] }), toAgent, dtc.KindCertificate, "refused"},
 		"expired and another CA's": {forge(t, nil, nil, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }), toAgent, dtc.KindCertificate, ""},
 	}
@@ -208,15 +208,15 @@ func TestClientRefuses(t *testing.T) {
 		})
 	}
 	t.Run("TLS 1.2", func(t *testing.T) {
-		r := shake(t, &tls.Config{Certificates: []tls.Certificate{agent.own}, MaxVersion: tls.VersionTLS12}, toAgent)
+		r := shake(t, &tls.Config{Certificates: []tls.Certificate{agent.current.Load().own}, MaxVersion: tls.VersionTLS12}, toAgent)
 		if r.clientErr == nil {
 			t.Error("accepted")
 		}
 	})
 	t.Run("as the dialers have them", func(t *testing.T) {
 		moved := ips("192.0.2.1")[0]
-		must(t, shake(t, &tls.Config{Certificates: []tls.Certificate{monitor.own}}, agent.ToMonitor()(moved)).clientErr)
-		server := &tls.Config{Certificates: []tls.Certificate{agent.own}}
+		must(t, shake(t, &tls.Config{Certificates: []tls.Certificate{monitor.current.Load().own}}, agent.ToMonitor()(moved)).clientErr)
+		server := &tls.Config{Certificates: []tls.Certificate{agent.current.Load().own}}
 		must(t, shake(t, server, monitor.ToAgents(nil)(at)).clientErr)
 		wantKind(t, shake(t, server, monitor.ToAgents(nil)(moved)).clientErr, dtc.KindIdentity)
 		wantKind(t, shake(t, server, agent.ToMonitor()(at)).clientErr, dtc.KindIdentity)
@@ -258,7 +258,7 @@ func TestUnprovenLearnsNothing(t *testing.T) {
 			wantKind(t, err, dtc.KindCertificate)
 			continue
 		}
-		if r.clientErr == nil || request == nil || len(request.AcceptableCAs) != 1 || !slices.Equal(request.AcceptableCAs[0], f.cert.RawSubject) {
+		if r.clientErr == nil || request == nil || len(request.AcceptableCAs) != 1 || !slices.Equal(request.AcceptableCAs[0], f.signing.Load().cert.RawSubject) {
 			t.Errorf("%s: %v; asked for %+v", proto, r.clientErr, request)
 		}
 	}
@@ -294,23 +294,23 @@ func TestTokenTLS(t *testing.T) {
 	token, err := ParseToken(text)
 	must(t, err)
 	agent := f.agent(t, "web1", "10.0.0.7")
-	copied := *f.cert
-	copied.PublicKey = other.key.Public()
-	fake := forge(t, &copied, other.key, func(c *x509.Certificate) { c.URIs[0].Host = "monitor" })
-	fake.Certificate = append(fake.Certificate, f.cert.Raw)
+	copied := *f.signing.Load().cert
+	copied.PublicKey = other.signing.Load().key.Public()
+	fake := forge(t, &copied, other.signing.Load().key, func(c *x509.Certificate) { c.URIs[0].Host = "monitor" })
+	fake.Certificate = append(fake.Certificate, f.signing.Load().cert.Raw)
 	old := f.forged(t, func(c *x509.Certificate) { c.URIs[0].Host = "monitor"; c.NotAfter = time.Now().Add(-time.Hour) })
-	old.Certificate = append(old.Certificate, f.cert.Raw)
+	old.Certificate = append(old.Certificate, f.signing.Load().cert.Raw)
 	tests := map[string]struct {
 		server tls.Certificate
 		kind   dtc.ErrorKind
 	}{
-		"another fleet's monitor":    {other.monitor(t).withCA(), dtc.KindCertificate},
-		"an agent of the fleet":      {agent.withCA(), dtc.KindIdentity},
+		"another fleet's monitor":    {other.monitor(t).current.Load().withCA(), dtc.KindCertificate},
+		"an agent of the fleet":      {agent.current.Load().withCA(), dtc.KindIdentity},
 		"the CA's copied":            {fake, dtc.KindCertificate},
-		"the leaf alone":             {f.monitor(t).own, dtc.KindCertificate},
-		"the CA's alone":             {tls.Certificate{Certificate: [][]byte{f.cert.Raw, f.cert.Raw}, PrivateKey: f.key}, dtc.KindCertificate},
+		"the leaf alone":             {f.monitor(t).current.Load().own, dtc.KindCertificate},
+		"the CA's alone":             {tls.Certificate{Certificate: [][]byte{f.signing.Load().cert.Raw, f.signing.Load().cert.Raw}, PrivateKey: f.signing.Load().key}, dtc.KindCertificate},
 		"expired":                    {old, dtc.KindCertificate},
-		"another's leaf with our CA": {tls.Certificate{Certificate: [][]byte{other.monitor(t).leaf.Raw, f.cert.Raw}, PrivateKey: other.monitor(t).own.PrivateKey}, dtc.KindCertificate},
+		"another's leaf with our CA": {tls.Certificate{Certificate: [][]byte{other.monitor(t).current.Load().leaf.Raw, f.signing.Load().cert.Raw}, PrivateKey: other.monitor(t).current.Load().own.PrivateKey}, dtc.KindCertificate},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -327,10 +327,10 @@ func TestTokenTLS(t *testing.T) {
 
 func TestIdentifyNeedsAHandshake(t *testing.T) {
 	f := newFleet(t)
-	_, err := Identify(tls.ConnectionState{PeerCertificates: []*x509.Certificate{f.monitor(t).leaf}})
+	_, err := Identify(tls.ConnectionState{PeerCertificates: []*x509.Certificate{f.monitor(t).current.Load().leaf}})
 	wantKind(t, err, dtc.KindCertificate)
 	_, err = Identify(tls.ConnectionState{HandshakeComplete: true})
 	wantKind(t, err, dtc.KindCertificate)
-	_, err = Identify(tls.ConnectionState{HandshakeComplete: true, PeerCertificates: []*x509.Certificate{f.cert}})
+	_, err = Identify(tls.ConnectionState{HandshakeComplete: true, PeerCertificates: []*x509.Certificate{f.signing.Load().cert}})
 	wantKind(t, err, dtc.KindCertificate)
 }

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"dtc/internal/bounds"
 )
 
 func TestToken(t *testing.T) {
@@ -64,6 +66,7 @@ func FuzzToken(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
+		defer bounds.Alloc(t, len(s))()
 		token, err := ParseToken(s)
 		if err != nil {
 			return

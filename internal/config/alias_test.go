@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"dtc/internal/bounds"
 )
 
 func TestCheckAlias(t *testing.T) {
@@ -80,6 +82,7 @@ func FuzzCheckAlias(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, alias string) {
+		defer bounds.Alloc(t, len(alias))()
 		if CheckAlias(alias) != nil {
 			return
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dtc"
+	"dtc/internal/bounds"
 )
 
 // seed adds every configuration of testdata and conf.
@@ -58,6 +59,7 @@ func checkAny(t *testing.T, data []byte, parse func() error) {
 func FuzzAgent(f *testing.F) {
 	seed(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounds.Alloc(t, len(data))()
 		checkAny(t, data, func() error {
 			a, err := ParseAgent("x.xml", data)
 			seen := map[string]bool{}
@@ -75,6 +77,7 @@ func FuzzAgent(f *testing.F) {
 func FuzzMonitor(f *testing.F) {
 	seed(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounds.Alloc(t, len(data))()
 		checkAny(t, data, func() error {
 			m, err := ParseMonitor("x.xml", data)
 			for i, h := range m.Hosts {
@@ -152,6 +155,7 @@ func checkReceivers(tb testing.TB, list []Receiver) {
 func FuzzEdit(f *testing.F) {
 	seed(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounds.Alloc(t, len(data))()
 		before, err := ParseMonitor("x.xml", data)
 		if err != nil {
 			return

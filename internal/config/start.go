@@ -17,6 +17,17 @@ func NewMonitorFile(local netip.AddrPort) []byte {
 	return fmt.Appendf(nil, monitorStart, element("local_host", local, "10.0.0.5:7700"))
 }
 
+// NewOperatorFile returns the monitor.xml of an operator's machine: where the
+// monitor is, and the hosts with their names and groups.
+func NewOperatorFile(monitor netip.AddrPort, hosts []Host) []byte {
+	p := place{newline: "\n", indent: "  ", step: "  "}
+	b := fmt.Appendf(nil, operatorStart, monitor)
+	for _, h := range hosts {
+		b = append(b, p.indent+hostText(Host{Name: h.Name, Address: h.Address, Groups: h.Groups}, 0, p)+"\n"...)
+	}
+	return append(b, "</monitor>\n"...)
+}
+
 // element returns an address in its element, or the example in a comment.
 func element(name string, addr netip.AddrPort, example string) string {
 	if !addr.IsValid() {
@@ -47,6 +58,15 @@ const agentStart = `<?xml version="1.0" encoding="UTF-8"?>
   <monitor_files>
   </monitor_files>
 </agent>
+`
+
+const operatorStart = `<?xml version="1.0" encoding="UTF-8"?>
+<!-- What dtc knows of the fleet on an operator's machine. The fleet itself is the monitor's. -->
+<monitor>
+  <!-- Where the monitor is: the commands that need its service go there. -->
+  <local_host>%s</local_host>
+
+  <!-- The hosts as they were when this was made. -->
 `
 
 const monitorStart = `<?xml version="1.0" encoding="UTF-8"?>

@@ -59,6 +59,7 @@ func onAgent() grammar[*side] {
 			must(os.RemoveAll(filepath.Join(s.agentHome, "state")))
 			s.startAgent()
 		}},
+		{"left out of the configuration", 2, (*side).reload},
 		{"nothing", 4, func(s *side) { s.over(2000) }},
 	}
 }
@@ -74,18 +75,18 @@ func (s *side) killed(away int) {
 
 func (s *side) terminated() {
 	s.agent.end(syscall.SIGTERM)
-	s.lives.end()
+	s.eachLives((*lives).end)
 	s.count.add(func(t *tally) { t.restarts++ })
 	s.over(100)
 	s.startAgent()
 }
 
 func (s *side) frozen(ms int) {
-	s.lives.stop()
+	s.eachLives((*lives).stop)
 	s.agent.signal(syscall.SIGSTOP)
 	s.over(ms)
 	s.agent.signal(syscall.SIGCONT)
-	s.lives.cont()
+	s.eachLives((*lives).cont)
 	s.count.add(func(t *tally) { t.pauses++ })
 }
 

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"time"
 )
@@ -94,6 +95,9 @@ func writings() grammar[*actor] {
 		{"remove when sent", 2, func(a *actor) { a.caughtUp(3 * time.Second); a.remove() }},
 		{"remove", 1, (*actor).remove},
 		{"hard link", 1, (*actor).hardLink},
+		{"compress", 2, (*actor).compress},
+		{"logrotate", 1, (*actor).logrotate},
+		{"turn the link", 3, (*actor).turnLink},
 		{"prune", 3, (*actor).pruneSome},
 		{"wait", 2, func(a *actor) { a.nap(400) }},
 	}
@@ -127,8 +131,17 @@ func (a *actor) halves() {
 	}
 }
 
-// begin writes what many files begin with, and a record.
-func (a *actor) begin() { a.put(a.out, append(banner(), a.record(a.out, 100)...)) }
+// begin writes what many files begin with, if nothing is there yet, and a record.
+func (a *actor) begin() {
+	b := a.record(a.out, 100)
+	a.mu.Lock()
+	fresh := len(a.out.in.content.data) == 0 && (a.out.append || a.out.off == 0)
+	a.mu.Unlock()
+	if fresh {
+		b = append(banner(), b...)
+	}
+	a.put(a.out, b)
+}
 
 func (a *actor) cascade() {
 	for range 2 + a.rnd.IntN(2*a.keep) {
@@ -163,12 +176,17 @@ func (a *actor) bigStorm() {
 	}
 }
 
+// cutPart cuts the file to a part of it that no other file begins with: of what
+// many have in common nobody can say whose it is.
 func (a *actor) cutPart() {
 	a.mu.Lock()
-	n := len(a.out.in.content.data)
+	least, n := 0, len(a.out.in.content.data)
+	if bytes.HasPrefix(a.out.in.content.data, banner()) {
+		least = bannerSize + 200
+	}
 	a.mu.Unlock()
-	if n > 0 {
-		a.cut(int64(a.rnd.IntN(n)))
+	if n > least {
+		a.cut(int64(least + a.rnd.IntN(n-least)))
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"dtc"
 )
 
 // fresh returns the bytes of the copy from the last checkpoint on.
@@ -220,6 +222,9 @@ func (o *oracle) excuse(c *content, from, to int64) error {
 		}
 		return nil
 	}
+	if from > 0 && from == c.cloned { // it came between the copying and the truncation
+		return nil
+	}
 	if o.lives.away(gone) && c.seen && !c.rotated && from == c.pos && c.last <= o.lengthAt(gone) {
 		return fmt.Errorf("%s: bytes [%d, %d) of content %d were destroyed while the agent was away, of which the monitor has the beginning, and nobody tells of them\n%s",
 			o.alias, from, to, c.number, o.describe())
@@ -253,12 +258,20 @@ func (o *oracle) lengthAt(t time.Time) int64 {
 	return o.lengths[i-1].size
 }
 
+// alikeCut reports whether what was in a file with so many bytes begins as what was
+// in it next does: as long as nothing is read, that looks as if it had been cut.
+func (o *oracle) alikeCut(size int64) bool {
+	return slices.ContainsFunc(o.contents, func(c *content) bool {
+		return c.parent != nil && size <= int64(len(c.parent.data)) && commonPrefix(c.data, c.parent.data) >= dtc.HeadSize
+	})
+}
+
 // justify checks that something is missing where a gap says so.
 func (o *oracle) justify(e logEvent, v *verdict) error {
 	all := slices.Concat(o.losses, v.losses)
 	if e.To != nil && strings.HasPrefix(e.Reason, "cut, and written on") {
 		// Where the file grew again before it was looked at, an upper bound is told.
-		if slices.ContainsFunc(all, func(l loss) bool { return l.from < *e.To && *e.From < l.to }) {
+		if slices.ContainsFunc(all, func(l loss) bool { return l.from < *e.To && *e.From < l.to }) || o.alikeCut(*e.To) {
 			return nil
 		}
 	}

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"sync"
+	"testing"
 	"time"
 )
 
@@ -15,6 +16,62 @@ const sight = 5 * time.Second
 type lives struct {
 	mu  sync.Mutex
 	all []life
+
+	pulse *pulse
+}
+
+// pulse says when the machine was so busy that nobody can be blamed for what he
+// did not see.
+type pulse struct {
+	mu     sync.Mutex
+	stalls []span
+}
+
+const (
+	beatEvery = 20 * time.Millisecond
+	stalled   = 150 * time.Millisecond
+)
+
+// beat watches how the machine runs until the test ends.
+func (l *lives) beat(tb testing.TB) {
+	tb.Helper()
+	l.pulse = &pulse{}
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() { l.pulse.watch(stop) })
+	tb.Cleanup(func() {
+		close(stop)
+		wg.Wait()
+	})
+}
+
+func (p *pulse) watch(stop <-chan struct{}) {
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	for last := time.Now(); ; {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+		}
+		now := time.Now()
+		if now.Sub(last) > stalled {
+			p.mu.Lock()
+			p.stalls = append(p.stalls, span{last, now})
+			p.mu.Unlock()
+		}
+		last = now
+	}
+}
+
+// lost returns how much of a time the machine was too busy.
+func (p *pulse) lost(s span) (all time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, stall := range p.stalls {
+		all += overlap(stall, s)
+	}
+	return all
 }
 
 // life is one process of the agent.
@@ -26,6 +83,9 @@ type life struct {
 func (l *lives) begin() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if n := len(l.all); n > 0 && l.last().to.IsZero() {
+		l.last().to = time.Now()
+	}
 	l.all = append(l.all, life{from: time.Now()})
 }
 
@@ -42,12 +102,17 @@ func (l *lives) end() {
 func (l *lives) stop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.last().stops = append(l.last().stops, span{from: time.Now()})
+	if len(l.all) > 0 {
+		l.last().stops = append(l.last().stops, span{from: time.Now()})
+	}
 }
 
 func (l *lives) cont() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if len(l.all) == 0 {
+		return
+	}
 	if s := l.last().stops; len(s) > 0 {
 		s[len(s)-1].to = time.Now()
 	}
@@ -60,7 +125,7 @@ func (l *lives) ran(from, to time.Time) time.Duration {
 	defer l.mu.Unlock()
 	var most time.Duration
 	for _, one := range l.all {
-		most = max(most, one.ran(from, to))
+		most = max(most, one.ran(from, to)-l.pulse.lost(span{from, to}))
 	}
 	return most
 }
@@ -92,7 +157,7 @@ func (l *lives) held(from, to time.Time) bool {
 	if len(l.all) == 0 || !l.last().to.IsZero() {
 		return false
 	}
-	return l.last().ran(from, to) >= sight
+	return l.last().ran(from, to)-l.pulse.lost(span{from, to}) >= sight
 }
 
 // same reports whether the agent that runs now ran at the time t already.

@@ -69,14 +69,14 @@ func mutants() []mutant {
 			"changed = changed || c.current != g\n\tc.current = g\n\tfor _, old := range slices.Clone(c.Generations) {\n\t\tif old != g {\n\t\t\tc.Remove(old)\n\t\t}\n\t}\n",
 		}}, focus{writes: map[string]int{"rotate": 10, "lines": 20}, link: linkDown}},
 		{"what begins alike is a copy", "dtc-agent", []edit{
-			{follow + "cut.go", "if tail, err := r.holds(f, g.tail); err != nil || !tail {", "if false {"},
+			{follow + "cut.go", "if end, err := r.holds(f, g.end); err != nil || !end || g.unproven() {", "if false {"},
 			{follow + "cut.go", "same, err := r.holds(f, mark)\n\treturn err == nil && same", "return true"},
 		}, focus{writes: map[string]int{"rotate and begin alike": 10, "truncate and begin alike": 10}}},
 		{"late bytes of a rotated file are dropped", "dtc-agent", []edit{{
 			ship + "choose.go", "if sh.sealed {\n\t\t\tsh.sealed, sh.late = false, min(sh.late+1, 8)\n\t\t}", "if sh.sealed {\n\t\t\treturn taskNone\n\t\t}",
 		}}, focus{writes: map[string]int{"rotate with a late writer": 10, "late write": 30, "wait": 20}}},
 		{"a successor does not wait", "dtc-agent", []edit{{
-			ship + "choose.go", "if opens && (blocked || !st.chain.Settled()) {", "if opens && false {",
+			ship + "choose.go", "if opens && (blocked || !st.chain.Settled()) {", "if opens && blocked && false {",
 		}}, focus{writes: map[string]int{"big block": 10, "rotate": 10}, link: linkDown}},
 		{"a loss is not told", "dtc-agent", []edit{{
 			ship + "pump.go", "if lost > 0 {\n\t\tx.send(st,", "if lost > 0 {\n\t\tfunc(*stream, dtc.Frame) {}(st,",
@@ -120,25 +120,19 @@ func TestTortureCatchesMutants(t *testing.T) {
 	}
 }
 
+// TestMutantsApply keeps the table up to date with the sources.
+func TestMutantsApply(t *testing.T) {
+	t.Parallel()
+	for _, m := range mutants() {
+		m.texts(t)
+	}
+}
+
 // build builds the program with the fault, beside the other one without.
 func (m *mutant) build(tb testing.TB) string {
 	tb.Helper()
-	root, dir, texts := filepath.Join("..", ".."), tb.TempDir(), map[string]string{}
-	for _, e := range m.edits {
-		path, err := filepath.Abs(filepath.Join(root, e.file))
-		if err != nil {
-			tb.Fatal(err)
-		}
-		if texts[path] == "" {
-			texts[path] = readFile(path)
-		}
-		if n := strings.Count(texts[path], e.from); n != 1 {
-			tb.Fatalf("%s has the text of the mutant %q %d times: bring the table up to date:\n%s", e.file, m.name, n, e.from)
-		}
-		texts[path] = strings.Replace(texts[path], e.from, e.to, 1)
-	}
-	overlay := struct{ Replace map[string]string }{map[string]string{}}
-	for path, text := range texts {
+	dir, overlay := tb.TempDir(), struct{ Replace map[string]string }{map[string]string{}}
+	for path, text := range m.texts(tb) {
 		copied := filepath.Join(dir, fmt.Sprintf("%d.go", len(overlay.Replace)))
 		writeFile(tb, copied, text)
 		overlay.Replace[path] = copied
@@ -159,6 +153,26 @@ func (m *mutant) build(tb testing.TB) string {
 		tb.Fatalf("build the mutant %q: %v\n%s", m.name, err, out)
 	}
 	return dir
+}
+
+// texts returns the files with the fault in them, by their paths.
+func (m *mutant) texts(tb testing.TB) map[string]string {
+	tb.Helper()
+	texts := map[string]string{}
+	for _, e := range m.edits {
+		path, err := filepath.Abs(filepath.Join("..", "..", e.file))
+		if err != nil {
+			tb.Fatal(err)
+		}
+		if texts[path] == "" {
+			texts[path] = readFile(path)
+		}
+		if n := strings.Count(texts[path], e.from); n != 1 {
+			tb.Fatalf("%s has the text of the mutant %q %d times: bring the table up to date:\n%s", e.file, m.name, n, e.from)
+		}
+		texts[path] = strings.Replace(texts[path], e.from, e.to, 1)
+	}
+	return texts
 }
 
 // hunting is how long a mutant may live.

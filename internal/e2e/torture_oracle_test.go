@@ -20,12 +20,14 @@ type oracle struct {
 	path  string // of the copy
 
 	lengths []stamp // of the copy
+	mixed   bool    // clocks were set: files may be in any order
 	done    int64   // bytes of the copy that were judged at a checkpoint
 	ends    []int64 // of contents at earlier checkpoints
 	losses  []loss  // at earlier checkpoints
 	missing int64   // bytes that were destroyed, and told
 	unseen  int64   // bytes that were destroyed before anybody could look, and not told
 	spared  int     // gaps without an end of which nothing was missing
+	parted  bool    // contents are in no file any more
 }
 
 // backtrack is how many bytes before a switch may belong to both sides.
@@ -298,11 +300,14 @@ func (o *oracle) wanted(c *content) int64 {
 		if o.lives.held(c.made, c.orphaned) {
 			return int64(len(c.data))
 		}
-	case n > 0 && !c.seen && !o.lives.held(c.wrote[0].at, c.destroyed):
+	case n > 0 && c.pos < fewBytes && !o.lives.held(c.begun(), c.destroyed):
 		return 0 // a copy is known for one only by what was seen of its source
 	}
 	return n
 }
+
+// fewBytes prove nothing: another file may begin with them.
+const fewBytes = 8
 
 // passedOver reports whether an agent began to run when a newer content stood in
 // the copy and c, which was rotated empty and written to late, did not: such a
@@ -311,7 +316,7 @@ func (o *oracle) passedOver(c *content) bool {
 	if !c.rotated && c.gone().IsZero() || len(c.wrote) == 0 {
 		return false
 	}
-	late := c.wrote[0].at.Add(1200 * time.Millisecond) // a successor's bytes wait for it that long
+	late := c.wrote[0].at.Add(sight) // a successor's bytes wait for it for 1 s, and may be long on their way
 	return slices.ContainsFunc(o.lives.begins(c.made), func(t time.Time) bool {
 		length := o.lengthAt(t)
 		return slices.ContainsFunc(o.contents, func(d *content) bool {
@@ -418,13 +423,16 @@ const clock = "15:04:05.000"
 // inOrder fails if bytes stand in the copy before others of an older content
 // that were written before its first.
 func (o *oracle) inOrder() error {
+	if o.mixed {
+		return nil
+	}
 	for _, c := range o.contents {
 		if !c.seen || c.first < o.done {
 			continue
 		}
 		for _, old := range o.contents {
 			size, ok := c.born[old]
-			if ok && old.seen && old.number < c.number && old.lastOld(size) > c.first && !o.foundLate(old) {
+			if ok && old.seen && old.number < c.number && old.lastOld(size) > c.first && !o.foundLate(old) && !o.missedEmpty(old) {
 				return fmt.Errorf("%s: content %d begins at byte %d of the copy, before bytes of content %d that were written before it\n%s",
 					o.alias, c.number, c.first, old.number, o.describe())
 			}
@@ -437,6 +445,12 @@ func (o *oracle) inOrder() error {
 // does not say what came before it.
 func (o *oracle) foundLate(c *content) bool {
 	return !c.destroyed.IsZero() && c.first >= o.lengthAt(c.destroyed) && !o.lives.held(c.made, c.destroyed)
+}
+
+// missedEmpty reports whether an agent began to run when c was empty, and rotated:
+// perhaps only a later one finds what is written to it then.
+func (o *oracle) missedEmpty(c *content) bool {
+	return c.rotated && slices.ContainsFunc(o.lives.begins(c.made), func(t time.Time) bool { return t.Before(c.begun()) })
 }
 
 // lastOld returns where in the copy the last of c's first size bytes stands, if
@@ -454,6 +468,7 @@ func (o *oracle) settle(length int64) {
 	parents := map[*content]bool{}
 	for _, c := range o.contents {
 		o.ends = append(o.ends, c.pos)
+		o.parted = o.parted || !c.gone().IsZero()
 		if !c.closed && c.destroyed.IsZero() {
 			for p := c.parent; p != nil; p = p.parent {
 				parents[p] = true

@@ -11,15 +11,18 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
 
 var (
 	tortureSeed     = flag.Uint64("torture.seed", 0, "seed of the one round of TestTorture; 0: fresh ones until the time is over")
-	tortureDuration = flag.Duration("torture.duration", 35*time.Second, "how long TestTorture begins new rounds")
+	tortureDuration = flag.Duration("torture.duration", time.Minute, "how long TestTorture begins new rounds")
 	tortureSteps    = flag.Int("torture.steps", 160, "steps of a writer in a round")
-	torturePatience = flag.Duration("torture.patience", patience, "how long a checkpoint waits for what is missing")
+	torturePatience = flag.Duration("torture.patience", 3*patience, "how long a checkpoint waits for what is missing")
+	tortureAtATime  = flag.Int("torture.parallel", 1, "rounds of TestTorture at a time")
+	tortureClock    = flag.Duration("torture.clock", 0, "by how much TestTorture sets the machine's clock; 0: it does not")
 	tortureFocus    = flag.String("torture.focus", "", "name of a mutant: only what finds it happens")
 )
 
@@ -30,22 +33,35 @@ var (
 func TestTorture(t *testing.T) {
 	t.Parallel()
 	var sum tally
-	rounds := 0
-	for end := time.Now().Add(*tortureDuration); rounds == 0 || *tortureSeed == 0 && time.Now().Before(end) && !t.Failed(); rounds++ {
+	var rounds atomic.Int64
+	end := time.Now().Add(*tortureDuration)
+	round := func() {
 		seed := *tortureSeed
 		if seed == 0 {
 			seed = rand.Uint64()
 		}
+		rounds.Add(1)
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			w := newWorld(t, seed, bin)
 			w.torture()
 			sum.join(&w.count)
 		})
 	}
-	t.Logf("%d rounds: %s", rounds, &sum)
+	var wg sync.WaitGroup
+	for range *tortureAtATime {
+		wg.Go(func() {
+			for round(); *tortureSeed == 0 && time.Now().Before(end) && !t.Failed(); {
+				round()
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("%d rounds: %s", rounds.Load(), &sum)
 }
 
 func (c *tally) join(o *tally) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.agentKills += o.agentKills
 	c.monitorKills += o.monitorKills
 	c.rotations += o.rotations
@@ -60,13 +76,17 @@ func (c *tally) join(o *tally) {
 	c.fills += o.fills
 	c.pauses += o.pauses
 	c.restarts += o.restarts
+	c.reloads += o.reloads
+	c.verified += o.verified
+	c.archives += o.archives
+	c.steps += o.steps
 }
 
 func (c *tally) String() string {
-	return fmt.Sprintf("%d checkpoints, %d kills of the agent, %d of the monitor, %d restarts, %d pauses, %d cuts, %d full disks, "+
-		"%d rotations, %d truncations, %.1f MB; 0 bytes lost, repeated or foreign; destroyed before they were read: %d bytes told in %d gaps, %d bytes that nobody can have seen; %d gaps told for what may have been missed",
-		c.checks, c.agentKills, c.monitorKills, c.restarts, c.pauses, c.cuts, c.fills,
-		c.rotations, c.truncations, float64(c.bytes)/1e6, c.told, c.gaps, c.unseen, c.spared)
+	return fmt.Sprintf("%d checkpoints, %d kills of the agent, %d of the monitor, %d restarts, %d pauses, %d reloads, %d cuts, %d full disks, %d steps of the clock, "+
+		"%d rotations, %d archives, %d truncations, %.1f MB, %d times verified; 0 bytes lost, repeated or foreign; destroyed before they were read: %d bytes told in %d gaps, %d bytes that nobody can have seen; %d gaps told for what may have been missed",
+		c.checks, c.agentKills, c.monitorKills, c.restarts, c.pauses, c.reloads, c.cuts, c.fills, c.steps,
+		c.rotations, c.archives, c.truncations, float64(c.bytes)/1e6, c.verified, c.told, c.gaps, c.unseen, c.spared)
 }
 
 // torture is one round.
@@ -74,6 +94,9 @@ func (w *world) torture() {
 	w.tb.Helper()
 	w.tb.Logf("%s", w.replay())
 	rnd := w.dice(0)
+	if *tortureFocus == "" {
+		w.furnish(rnd)
+	}
 	w.prepare(rnd)
 	sides := w.sides(rnd)
 	writers, steps := writings().swarm(rnd, plainWrites), *tortureSteps
@@ -91,16 +114,31 @@ func (w *world) torture() {
 	w.finish()
 }
 
+// furnish adds what not every round has.
+func (w *world) furnish(rnd *rand.Rand) {
+	w.tb.Helper()
+	if rnd.IntN(4) == 0 {
+		w.disk = newFillable(w.tb, filepath.Join(w.home, "logs"))
+	}
+	w.beside = rnd.IntN(3) == 0
+	w.linked = rnd.IntN(3) == 0
+}
+
 // prepare makes the streams and starts the programs.
 func (w *world) prepare(rnd *rand.Rand) {
 	w.tb.Helper()
-	var lines []string
 	for i := range 2 + rnd.IntN(4) {
 		name := fmt.Sprintf("s%d.log", i)
 		w.stream(filepath.Join(w.src, name), name)
-		lines = append(lines, filepath.Join(w.src, name)+","+name)
+		w.lines = append(w.lines, filepath.Join(w.src, name)+","+name)
 	}
-	w.configure(lines)
+	last := w.streams[len(w.streams)-1]
+	last.lives = &lives{pulse: w.lives.pulse} // it is left out now and then
+	if first := w.streams[0]; w.linked {
+		first.real = first.target()
+		first.link()
+	}
+	w.configure(w.lines)
 	w.startServe()
 	w.startAgent()
 	for _, a := range w.streams {
@@ -110,13 +148,16 @@ func (w *world) prepare(rnd *rand.Rand) {
 	for _, a := range w.streams { // what is rotated before the first contact is not copied
 		eventually(w.tb, func() string { return "the first contact of " + a.alias }, func() bool { return readFile(a.path) != "" })
 	}
+	if w.beside {
+		w.startReader(w.streams[rnd.IntN(len(w.streams))])
+	}
 }
 
 // stream adds a followed path.
 func (w *world) stream(path, alias string) *actor {
 	rnd := w.dice(uint64(100 + len(w.streams)))
 	a := &actor{
-		oracle: &oracle{truth: &truth{alias: alias}, lives: &w.lives, path: w.copyPath(alias)},
+		oracle: &oracle{truth: &truth{alias: alias}, lives: &w.lives, path: w.copyPath(alias), mixed: *tortureClock > 0},
 		w:      w, rnd: rnd, file: path, real: path,
 		names: naming(rnd.IntN(int(namings))), keep: 2 + rnd.IntN(10), vocab: vocabulary(rnd),
 	}
@@ -152,6 +193,12 @@ func (w *world) sides(rnd *rand.Rand) []plan {
 	add("agent", onAgent())
 	add("monitor", onMonitor())
 	add("link", onLink())
+	if w.disk != nil {
+		add("disk", onDisk())
+	}
+	if *tortureClock > 0 {
+		add("clock", onClock())
+	}
 	return all
 }
 
@@ -198,9 +245,11 @@ func (w *world) checkpoint() {
 	w.link.heal()
 	w.startServe()
 	w.startAgent()
-	if err := w.quiesce(); err != nil {
-		w.tb.Errorf("seed %d: %v", w.seed, err)
-		return
+	for _, look := range []func() error{w.quiesce, w.verify, w.checkUsage} {
+		if err := look(); err != nil {
+			w.tb.Errorf("seed %d: %v", w.seed, err)
+			return
+		}
 	}
 	w.count.checks++
 }
@@ -245,7 +294,10 @@ func (w *world) judgeAll() (all []verdict, waits, wrong error) {
 		v.events = events
 		all = append(all, v)
 	}
-	return all, waits, nil
+	if w.reader != nil && waits == nil {
+		waits, wrong = w.reader.judge()
+	}
+	return all, waits, wrong
 }
 
 func (w *world) acceptAll(all []verdict) error {

@@ -38,6 +38,7 @@ type content struct {
 	rotated   bool      // its file was renamed away from the path
 	closed    bool      // and nobody can write to it
 	uncopied  time.Time // when a copy of it was removed last
+	cloned    int64     // bytes of it that the last copy has
 
 	weighed int64 // what is missing before it was judged at an earlier checkpoint
 
@@ -154,6 +155,14 @@ func (c *content) looked(to time.Time, ran func(from, to time.Time) time.Duratio
 		size = s.size
 	}
 	return size
+}
+
+// begun returns when c got its first byte of its own.
+func (c *content) begun() time.Time {
+	if len(c.wrote) == 0 {
+		return c.made
+	}
+	return c.wrote[0].at
 }
 
 // gone returns when c's bytes ceased to be in a file that a follower finds; zero:

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -31,6 +32,11 @@ type world struct {
 	lives                lives
 	log                  stepLog
 	streams              []*actor
+	lines                []string  // of monitor_files, one a stream
+	targets              string    // the folder of what followed links lead to
+	disk                 *fillable // with the copies, nil: they lie on the machine's own
+	reader               *reader   // of one copy, nil: none
+	beside, linked       bool      // there is a reader, the first path is a link
 
 	events map[string]int // that were judged, by their lines
 	count  tally
@@ -44,6 +50,8 @@ type tally struct {
 	bytes, told, unseen        int64
 	gaps, spared, checks, cuts int
 	fills, pauses, restarts    int
+	reloads, verified          int
+	archives, steps            int
 }
 
 func (c *tally) add(f func(*tally)) {
@@ -54,9 +62,10 @@ func (c *tally) add(f func(*tally)) {
 
 // program is one of the two programs, which is killed and started again.
 type program struct {
-	name string
-	args []string
-	out  *os.File
+	name   string
+	args   []string
+	out    *os.File
+	errors *os.File // of its own; nil: they go to out
 
 	mu      sync.Mutex
 	cmd     *exec.Cmd
@@ -69,11 +78,13 @@ func newWorld(tb testing.TB, seed uint64, bin string) *world {
 	tb.Helper()
 	dir := tb.TempDir()
 	w := &world{events: map[string]int{}, tb: tb, seed: seed, bin: bin, home: filepath.Join(dir, "monitor"), agentHome: filepath.Join(dir, "agent"), src: filepath.Join(dir, "src")}
-	for _, d := range []string{w.home, w.agentHome, w.src} {
+	w.targets = filepath.Join(dir, "targets")
+	for _, d := range []string{w.home, w.agentHome, w.src, w.targets} {
 		if err := os.Mkdir(d, 0o755); err != nil {
 			tb.Fatal(err)
 		}
 	}
+	w.lives.beat(tb)
 	w.serveAt = fmt.Sprintf("127.0.0.1:%d", freePort(tb))
 	w.link = newProxy(tb, w.serveAt)
 	w.agentAt = fmt.Sprintf("127.0.0.1:%d", freePort(tb))
@@ -111,7 +122,7 @@ func (w *world) explain() {
 	w.tb.Logf("the monitor's log:\n%s", tail(readFile(w.serve.out.Name()), 80))
 	w.tb.Logf("REPLAY: %s", w.replay())
 	if keep := os.Getenv("TORTURE_KEEP"); keep != "" {
-		namespace("").run(w.tb, "cp", "-a", filepath.Dir(w.home), filepath.Join(keep, fmt.Sprintf("torture-%d", w.seed)))
+		namespace("").run(w.tb, "cp", "-a", filepath.Dir(w.home), filepath.Join(keep, fmt.Sprintf("torture-%d-%s", w.seed, time.Now().Format("150405"))))
 	}
 }
 
@@ -143,12 +154,14 @@ func (w *world) configure(lines []string) {
 	}
 	text := fmt.Sprintf("<agent>\n  <local_host>%s</local_host>\n  <monitor_host>%s</monitor_host>\n  <scan_file_time>1</scan_file_time>\n  <monitor_files>\n%s  </monitor_files>\n</agent>\n",
 		w.agentAt, w.link.address(), list.String())
-	writeFile(w.tb, filepath.Join(w.agentHome, "conf", "agent.xml"), text)
+	path := filepath.Join(w.agentHome, "conf", "agent.xml")
+	writeFile(w.tb, path+".new", text) // an agent may be reading it
+	must(os.Rename(path+".new", path))
 }
 
 func (w *world) startAgent() {
 	if w.agent.start(w.tb) {
-		w.lives.begin()
+		w.eachLives((*lives).begin)
 	}
 }
 
@@ -157,7 +170,18 @@ func (w *world) startServe() { w.serve.start(w.tb) }
 // killAgent ends the agent by SIGKILL.
 func (w *world) killAgent() {
 	w.agent.kill()
-	w.lives.end()
+	w.eachLives((*lives).end)
+}
+
+// eachLives notes something of the agent, and of the streams that it does not
+// follow all the time.
+func (w *world) eachLives(note func(*lives)) {
+	note(&w.lives)
+	for _, a := range w.streams {
+		if a.lives != &w.lives {
+			note(a.lives)
+		}
+	}
 }
 
 // start starts the program, if it does not run.
@@ -173,7 +197,7 @@ func (p *program) start(tb testing.TB) bool {
 		}
 	}
 	cmd, done := exec.Command(p.name, p.args...), make(chan struct{})
-	cmd.Stdout, cmd.Stderr = p.out, p.out
+	cmd.Stdout, cmd.Stderr = p.out, cmp.Or(p.errors, p.out)
 	if err := cmd.Start(); err != nil {
 		tb.Errorf("start %s: %v", p.name, err)
 		return false
@@ -214,6 +238,15 @@ func (p *program) end(sig syscall.Signal) bool {
 	}
 	p.cmd = nil
 	return true
+}
+
+func (p *program) pid() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd == nil {
+		return 0
+	}
+	return p.cmd.Process.Pid
 }
 
 // running reports whether the program runs as it was started.

@@ -257,7 +257,7 @@ func (a *actor) copyTruncate(records int) {
 	must(err)
 	must(os.WriteFile(name, b, 0o644))
 	s := &sibling{path: name, of: a.out.in.content}
-	s.of.copies[s] = int64(len(b))
+	s.of.copies[s], s.of.cloned = int64(len(b)), int64(len(b))
 	a.sibs = append([]*sibling{s}, a.sibs...)
 	a.mu.Unlock()
 	for range records {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dtc"
+	"dtc/internal/bounds"
 )
 
 var shanghai = time.FixedZone("", 8*3600)
@@ -242,6 +243,7 @@ func FuzzLine(f *testing.F) {
 	f.Add([]byte(start + `pid=1 name="" state=dead exit=x core=true signal=-9 lived=0s cpu_seconds=9223372036.854 sampled_seconds=0.0005 event=x`))
 	f.Add([]byte(start + `kind=log state=gap alias="" from=9223372036854775807 to=-1 reason="\u202e" event="\x00"`))
 	f.Fuzz(func(t *testing.T, line []byte) {
+		defer bounds.Alloc(t, len(line))()
 		e, err := parseLine(line)
 		if err != nil {
 			return
@@ -266,6 +268,7 @@ func FuzzName(f *testing.F) {
 		f.Add(name, name)
 	}
 	f.Fuzz(func(t *testing.T, name, host string) {
+		defer bounds.Alloc(t, len(name) + len(host))()
 		e := process(name)
 		e.Host = host
 		line := formatLine(&e, time.UTC)

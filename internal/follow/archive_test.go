@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"dtc"
+	"dtc/internal/bounds"
 )
 
 // pack compresses content with a program, as it is called with arguments.
@@ -383,6 +384,7 @@ func FuzzArchive(f *testing.F) {
 	h, u := NewHost(0), NewUnpacker()
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, b []byte) {
+		defer bounds.Alloc(t, len(b))()
 		path := filepath.Join(dir, "a.gz")
 		if err := os.WriteFile(path, b, 0o644); err != nil {
 			t.Fatal(err)

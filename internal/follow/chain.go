@@ -37,6 +37,7 @@ type stranger struct {
 	count          int64 // the look at which it was seen first or changed
 	size, modified int64 // as it was then
 	foreign        bool  // nothing of it was ever held
+	before         bool  // it stood there when the chain began
 }
 
 func (s stranger) like(st Stat) bool { return s.size == st.Size && s.modified == st.Modified }
@@ -129,6 +130,7 @@ func (c *Chain) advance() (changed, settled bool, err error) {
 		c.current = nil
 		return false, false, err
 	}
+	old := c.familyPath(f)
 	changed, ferr := c.takeFamily(f)
 	if f == nil {
 		changed = changed || c.current != nil
@@ -141,6 +143,9 @@ func (c *Chain) advance() (changed, settled bool, err error) {
 	}
 	changed = changed || c.current != g
 	c.current = g
+	if g.File.real != old {
+		c.enterFamily(g)
+	}
 	same, err := g.File.At(c.path)
 	return changed, !c.unsettled && (same || gone(err)), ferr
 }
@@ -175,6 +180,9 @@ func (c *Chain) take(family *Family, f *File) bool {
 		c.insert(c.newGeneration(f), nil)
 	}
 	var next *Generation
+	if f != nil && f.real != c.familyPath(f) { // a link was turned: it came after all of those
+		next = c.Held(f.id)
+	}
 	for i := range slices.Backward(family.Members) {
 		m := &family.Members[i]
 		g := c.Held(m.ID)
@@ -199,6 +207,26 @@ func (c *Chain) take(family *Family, f *File) bool {
 		next = g
 	}
 	return len(c.Generations) > before
+}
+
+// enterFamily takes the siblings of g, at which a link points since the last
+// look, that came since then: they were rotated before anyone looked.
+func (c *Chain) enterFamily(g *Generation) {
+	since := c.at.Add(-grain).UnixNano()
+	family, err := c.host.Family(g.File.real, func(id Identity, _ Stat) bool { return id.Birth < since || c.Held(id) != nil })
+	if err != nil {
+		return
+	}
+	defer family.Close()
+	next := g
+	for i := range slices.Backward(family.Members) {
+		if m := &family.Members[i]; m.File != nil && m.Name != m.Base && !c.copied(m) {
+			h := c.newGeneration(m.File)
+			m.File = nil
+			c.insert(h, next)
+			next = h
+		}
+	}
 }
 
 // copied reports whether a member is a copy of one of the generations that was
@@ -244,7 +272,7 @@ func (c *Chain) familyPath(f *File) string {
 	case len(c.Generations) > 0 && c.Generations[len(c.Generations)-1].File != nil:
 		return c.Generations[len(c.Generations)-1].File.real
 	default:
-		return c.path
+		return dangling(c.path)
 	}
 }
 
@@ -307,7 +335,7 @@ func (c *Chain) note(m Member) {
 	if ok && s.like(m.Stat) || !ok && len(c.strangers) >= maxStrangers {
 		return
 	}
-	c.strangers[id] = stranger{c.count, m.Stat.Size, m.Stat.Modified, false}
+	c.strangers[id] = stranger{c.count, m.Stat.Size, m.Stat.Modified, false, s.before || !ok && c.count <= 1}
 }
 
 // noteForeign notes a file of which nothing was ever held.

@@ -28,17 +28,18 @@ func (c *Chain) Cut(r *Reader, g *Generation) {
 	next.born = c.count
 }
 
-// findCopy looks in the family of path for a copy of g's content.
+// findCopy looks in the family of path for a copy of g's content: for the oldest,
+// as what was in the file later, and may begin alike, was copied later.
 func (c *Chain) findCopy(r *Reader, g *Generation, path string) {
 	family, err := c.host.Family(path, func(id Identity, st Stat) bool {
 		s, ok := c.strangers[id] // one that was there before g, and did not change, is a copy of something else
-		return c.Held(id) != nil || ok && s.count <= g.born && s.like(st)
+		return c.Held(id) != nil || ok && s.count <= g.born && s.like(st) || !ok && c.older(id)
 	})
 	if err != nil {
 		return
 	}
 	defer family.Close()
-	for i := range slices.Backward(family.Members) {
+	for i := range family.Members {
 		m := &family.Members[i]
 		if m.File == nil || m.Name == m.Base || !r.IsCopy(g, m.File, m.Stat.Size) {
 			continue
@@ -67,6 +68,10 @@ func (c *Chain) moveBehind(g *Generation, later []Member) {
 // strongHead is how many equal first bytes make two files copies of one
 // another, if the bytes before the position are equal too.
 const strongHead = 1024
+
+// shortHead is how many they must be, if they are all that was read, in a file of
+// which nobody has seen that it came after that.
+const shortHead = 8
 
 // IsCopy reports whether f, of the given size, begins with what was read of g:
 // its head and the bytes before its position, and enough of them to say so.
@@ -175,6 +180,12 @@ func Everyone(Identity, Stat) bool { return true }
 func (c *Chain) Stranger(id Identity) bool {
 	_, ok := c.strangers[id.Light()]
 	return ok || c.older(id) || c.unremembered(id)
+}
+
+// Before reports whether a file of the family stood there when the chain began,
+// and was none of its own then.
+func (c *Chain) Before(id Identity) bool {
+	return c.strangers[id.Light()].before || c.older(id) || c.unremembered(id)
 }
 
 // Sort brings the generations of which key gives a number into the order of

@@ -70,7 +70,7 @@ func (r *Reader) ProofOfMarks(start int64, head, mark Mark, sum uint32) Proof {
 // Enough reports whether content that the proof holds for can be said to be the
 // same: everything is known of it, or a long head.
 func (p *Proof) Enough() bool {
-	return p.headLen >= strongHead || p.headLen > 0 && p.Position-p.Start <= int64(p.headLen)
+	return p.headLen >= strongHead || p.headLen >= shortHead && p.Position-p.Start <= int64(p.headLen)
 }
 
 // Strong reports whether hardly anything else can begin with the same bytes.
@@ -105,6 +105,25 @@ func (d *Finding) Ends(f *File) bool {
 
 // Begins reports whether the first bytes of f are these.
 func (f *File) Begins(head []byte) bool { return f.holds(head, 0) }
+
+// BeginsAs reports whether o begins as f does and has the same before the length
+// of f, which is not longer.
+func (f *File) BeginsAs(o *File) bool {
+	st, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	other, err := o.Stat()
+	if err != nil || other.Size < st.Size {
+		return false
+	}
+	b := make([]byte, min(st.Size, dtc.MarkerSize))
+	same := func(off int64) bool {
+		n, err := f.ReadAt(b, off)
+		return (err == nil || errors.Is(err, io.EOF)) && n == len(b) && o.holds(b, off)
+	}
+	return same(0) && same(st.Size-int64(len(b)))
+}
 
 // holds reports whether f has want at off.
 func (f *File) holds(want []byte, off int64) bool {

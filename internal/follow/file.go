@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -57,6 +58,7 @@ type volume struct {
 	remote string // its name, if the system does not tell of all changes in it
 	sparse bool   // what it says of holes can be relied on
 	counts bool   // the numbers of its files count how often they were given away
+	prompt bool   // the size of its files is told without waiting for anything
 }
 
 // Weak reports whether another file may have f's identity once f is gone from
@@ -87,11 +89,34 @@ func (f *File) Stat() (Stat, error) {
 	if f.closed {
 		return Stat{}, os.ErrClosed
 	}
-	st, err := statHandle(f.handle)
+	st, err := f.stat()
 	if f.packed != nil {
 		st.Size = f.packed.found.Length
 	}
 	return st, stale(err)
+}
+
+func (f *File) stat() (Stat, error) {
+	if f.volume.prompt {
+		if st, ok := statPromptly(f.handle); ok {
+			return st, nil
+		}
+	}
+	return statHandle(f.handle)
+}
+
+// readCached is ReadAt for who needs no more than least bytes, and is glad of
+// more: what is in the cache is not waited for.
+func (f *File) readCached(b []byte, off int64, least int) (int, error) {
+	f.mu.RLock()
+	if f.volume.prompt && !f.closed && f.packed == nil {
+		if n := readPromptly(f.handle, b, off); n > 0 && n >= least {
+			f.mu.RUnlock()
+			return n, nil
+		}
+	}
+	f.mu.RUnlock()
+	return f.ReadAt(b, off)
 }
 
 // Close releases the descriptor. A second call does nothing.
@@ -202,7 +227,8 @@ type route struct {
 
 const maxLinks = 40
 
-// resolve follows the symbolic links of path, one component after the other.
+// resolve follows the symbolic links of path, one component after the other, up
+// to where nothing is.
 func resolve(path string) (route, error) {
 	r := route{path: filepath.VolumeName(path) + string(filepath.Separator)}
 	rest := splitPath(path)
@@ -212,7 +238,8 @@ func resolve(path string) (route, error) {
 		at := filepath.Join(r.path, name)
 		target, who, err := readLink(at)
 		if err != nil {
-			return route{}, err
+			r.path = filepath.Join(at, filepath.Join(rest...))
+			return r, err
 		}
 		if target == "" {
 			r.path = at
@@ -229,6 +256,16 @@ func resolve(path string) (route, error) {
 		rest = append(splitPath(target), rest...)
 	}
 	return r, nil
+}
+
+// dangling returns where the links of path lead where nothing is, if all of them
+// are root's; else path.
+func dangling(path string) string {
+	r, err := resolve(path)
+	if !gone(err) || slices.ContainsFunc(r.owners, func(o owner) bool { return !o.trusted() }) {
+		return path
+	}
+	return r.path
 }
 
 // allowed reports whether every link on the way to f is root's or belongs to

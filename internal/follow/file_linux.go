@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"runtime"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,11 +21,61 @@ func openNoLinks(path string) (handle, error) {
 		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN):
 			continue
 		case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EPERM): // before Linux 5.6, or a filter
-			return unix.Open(path, openFlags|unix.O_NOFOLLOW, 0)
+			return walkNoLinks(path)
 		default:
 			return fd, err
 		}
 	}
+}
+
+// walkNoLinks is openNoLinks, folder by folder.
+func walkNoLinks(path string) (handle, error) {
+	at, rest := unix.AT_FDCWD, strings.TrimLeft(path, "/")
+	if rest != path {
+		root, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return -1, err
+		}
+		at = root
+	}
+	for {
+		name, more, deeper := strings.Cut(rest, "/")
+		flags := openFlags | unix.O_NOFOLLOW
+		if deeper {
+			flags = unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC
+		}
+		fd, err := openAt(at, name, flags)
+		if at >= 0 {
+			_ = unix.Close(at)
+		}
+		if err != nil || !deeper {
+			return fd, err
+		}
+		at, rest = fd, strings.TrimLeft(more, "/")
+	}
+}
+
+// openAt is openat(2) that does not end early. A link that a folder should be is
+// the error ELOOP, as of openat2(2).
+func openAt(at int, name string, flags int) (fd int, err error) {
+	for {
+		fd, err = unix.Openat(at, name, flags, 0)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if err != nil || flags&unix.O_PATH == 0 {
+		return fd, err
+	}
+	var st unix.Stat_t
+	if err = unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		err = unix.ELOOP
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
 }
 
 // identify returns the identity of an open file.

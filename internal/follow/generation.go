@@ -93,7 +93,7 @@ func (r *Reader) readOn(g *Generation, limit int) ([]byte, error) {
 			return nil, err
 		}
 	}
-	n, err := g.File.ReadAt(r.buf[:want], from)
+	n, err := g.File.readCached(r.buf[:want], from, min(want, max(int(min(g.Seen-from, int64(want))), k+1)))
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"dtc"
+	"dtc/internal/bounds"
 )
 
 func hash16(b []byte) dtc.Hash {
@@ -37,6 +38,7 @@ func FuzzDecodeOrigin(f *testing.F) {
 	f.Add(Origin{Identity{1, [2]uint64{2, 3}, 4, 5}, 6, "/var/log/app.log"}.Encode())
 	f.Add([]byte{1, 255, 255, 255})
 	f.Fuzz(func(t *testing.T, b []byte) {
+		defer bounds.Alloc(t, len(b))()
 		o, err := DecodeOrigin(b)
 		if err != nil {
 			return

@@ -51,7 +51,7 @@ func (r *Reader) markOf(end int64, b []byte) Mark {
 
 // read returns the n bytes of f from off on, fewer if there are fewer.
 func (r *Reader) read(f *File, off int64, n int) ([]byte, error) {
-	m, err := f.ReadAt(r.check[:n], off)
+	m, err := f.readCached(r.check[:n], off, n)
 	return r.check[:m], err
 }
 

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"dtc/internal/bounds"
 )
 
 func TestRotations(t *testing.T) {
@@ -41,6 +43,7 @@ func FuzzRotations(f *testing.F) {
 	f.Add("app-2026-11-22.1.log.gz")
 	f.Add("----....____1234")
 	f.Fuzz(func(t *testing.T, name string) {
+		defer bounds.Alloc(t, len(name))()
 		all := Rotations(name)
 		if len(all) > maxRotations+1 {
 			t.Fatalf("%d readings", len(all))

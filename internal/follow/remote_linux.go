@@ -15,7 +15,9 @@ func volumeOf(fd handle) volume {
 		return volume{remote: "unknown file system"}
 	}
 	switch magic := uint32(sys.Type); magic {
-	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.TMPFS_MAGIC, unix.OVERLAYFS_SUPER_MAGIC:
+	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.TMPFS_MAGIC:
+		return volume{sparse: true, prompt: true}
+	case unix.OVERLAYFS_SUPER_MAGIC:
 		return volume{sparse: true}
 	case unix.RAMFS_MAGIC, unix.F2FS_SUPER_MAGIC, unix.REISERFS_SUPER_MAGIC, unix.NILFS_SUPER_MAGIC,
 		unix.MSDOS_SUPER_MAGIC, unix.EXFAT_SUPER_MAGIC, unix.ECRYPTFS_SUPER_MAGIC, unix.MINIX_SUPER_MAGIC,

@@ -51,7 +51,7 @@ func (r *Reader) Resume(g *Generation, s dtc.GenerationState) error {
 // whether that is enough to say that f is a copy of the same content, though
 // it is another file: all that the copy holds, or a long head and the end.
 func (r *Reader) Proves(f *File, s dtc.GenerationState) bool {
-	whole := s.HeadLen > 0 && s.Position-s.Start <= int64(s.HeadLen)
+	whole := s.HeadLen >= shortHead && s.Position-s.Start <= int64(s.HeadLen)
 	st, err := f.Stat()
 	if err != nil || st.Size < s.Position || !whole && s.HeadLen < strongHead {
 		return false
@@ -62,6 +62,20 @@ func (r *Reader) Proves(f *File, s dtc.GenerationState) bool {
 	}
 	_, mark, err := r.proves(f, s.Position, s.MarkerLen, s.Marker)
 	return err == nil && mark
+}
+
+// MayBegin reports whether what a copy in the state s holds may begin with all of
+// f, which is shorter, as far as that can be known here.
+func (r *Reader) MayBegin(f *File, s dtc.GenerationState) bool {
+	st, err := f.Stat()
+	if err != nil || st.Size >= s.Position {
+		return false
+	}
+	if st.Size < s.Start+int64(s.HeadLen) {
+		return true
+	}
+	_, head, err := r.proves(f, s.Start+int64(s.HeadLen), s.HeadLen, s.Head)
+	return err == nil && head
 }
 
 // Assume sets the position to what a copy of g says, without any proof: until

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,7 +23,8 @@ const (
 
 // Watcher tells of changes in folders and files, with one inotify instance.
 type Watcher struct {
-	file *os.File // the instance, readable by way of the poller
+	file *os.File        // the instance, readable by way of the poller
+	conn syscall.RawConn // the same
 	fd   int
 	buf  []byte // of Next
 
@@ -48,8 +50,13 @@ func NewWatcher() (*Watcher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make an inotify instance: %w", err)
 	}
+	file := os.NewFile(uintptr(fd), "inotify")
+	conn, err := file.SyscallConn()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("read an inotify instance: %w", err), file.Close())
+	}
 	return &Watcher{
-		file: os.NewFile(uintptr(fd), "inotify"), fd: fd, buf: make([]byte, eventBytes),
+		file: file, conn: conn, fd: fd, buf: make([]byte, eventBytes),
 		folders: map[string]int32{}, files: map[uint64]int32{}, watches: map[int32]*target{},
 	}, nil
 }
@@ -172,7 +179,7 @@ func (w *Watcher) target(wd int) *target {
 // Next waits for events and returns them. It returns [os.ErrClosed] after Close.
 // One goroutine at a time calls it.
 func (w *Watcher) Next(events []Event) ([]Event, error) {
-	n, err := w.file.Read(w.buf)
+	n, err := w.read()
 	if err != nil {
 		return events, err
 	}
@@ -192,6 +199,27 @@ func (w *Watcher) Next(events []Event) ([]Event, error) {
 		b = b[end:]
 	}
 	return events, nil
+}
+
+// read waits for events of the kernel's.
+func (w *Watcher) read() (n int, err error) {
+	var errno unix.Errno
+	err = w.conn.Read(func(fd uintptr) bool {
+		for {
+			if n, errno = readEvents(fd, w.buf); errno != unix.EINTR {
+				return errno != unix.EAGAIN
+			}
+		}
+	})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.closed: // whatever a closed file says
+		err = os.ErrClosed
+	case err == nil && errno != 0:
+		err = os.NewSyscallError("read", errno)
+	}
+	return n, err
 }
 
 // translate appends the events that one of the kernel's stands for.

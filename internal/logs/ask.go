@@ -31,6 +31,7 @@ func (c *conn) beg(att *attachment, f *dtc.Frame) error {
 // answer answers the agent's questions until ctx is done. It has a goroutine
 // of its own, so that hashing much keeps no line waiting.
 func (c *conn) answer(ctx context.Context) {
+	turn := c.store.hashingOf(c.peer.ID)
 	for {
 		select {
 		case <-ctx.Done():
@@ -38,7 +39,13 @@ func (c *conn) answer(ctx context.Context) {
 		case q := <-c.begged:
 			a := q.frame
 			a.Kind = dtc.FrameAnswer
+			select {
+			case turn <- struct{}{}:
+			case <-ctx.Done():
+				return
+			}
 			sum, err := q.att.stream.hashRange(ctx, a.Generation, a.Offset, a.End)
+			<-turn
 			if err != nil {
 				a.Text = cut(err.Error(), dtc.MaxText)
 			} else {
@@ -50,6 +57,19 @@ func (c *conn) answer(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// hashingOf returns what one of an agent's connections puts something into while
+// it hashes: the owner of one host can keep one processor busy with that, and not
+// one for each of its connections.
+func (s *Store) hashingOf(peer string) chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.peer(peer)
+	if p.hashing == nil {
+		p.hashing = make(chan struct{}, 1)
+	}
+	return p.hashing
 }
 
 // questions are the ones that a connection's agent was asked.

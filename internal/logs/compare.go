@@ -42,15 +42,33 @@ type block struct {
 // errDiffers says that the copy and the source are not the same.
 var errDiffers = errors.New("the copy and the source differ")
 
+// judge says what is known of one generation, whose source is asked if there
+// may be one.
+func (c *comparing) judge(ctx context.Context, f *Finding) {
+	at, err := c.st.missing(f)
+	switch {
+	case at != nil:
+		f.Verdict, f.Place, f.Reason = VerdictDiffers, at, err.Error()
+	case err != nil:
+		f.Verdict, f.Reason = VerdictUnknown, err.Error()
+	case c.st.outlived(f.Generation):
+		f.Verdict, f.Reason = VerdictUnknown, "its source is gone, and no checksum of it is known"
+	default:
+		c.compare(ctx, f)
+	}
+}
+
+// outlived tells whether only a proof is left of a generation, whose agent has
+// let go of it then.
+func (st *stream) outlived(generation uint64) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	c, err := st.open()
+	return err == nil && c.find(generation) == nil
+}
+
 // compare compares one generation block by block.
 func (c *comparing) compare(ctx context.Context, f *Finding) {
-	if at, err := c.st.missing(f); err != nil {
-		f.Verdict, f.Place, f.Reason = VerdictDiffers, at, err.Error()
-		if at == nil {
-			f.Verdict = VerdictUnknown
-		}
-		return
-	}
 	switch from, err := c.differs(ctx, f); {
 	case errors.Is(err, errDiffers):
 		f.Verdict, f.Place = VerdictDiffers, &from

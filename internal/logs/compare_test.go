@@ -8,20 +8,20 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"dtc"
 )
 
-// TestVerifyForgotten tells how many bytes are of generations that are
-// remembered no longer.
-func TestVerifyForgotten(t *testing.T) {
-	const generations = maxSealed + 6
-	r := newRig(t)
-	a := r.connect(peerA)
-	content := func(g uint64) string { return fmt.Sprintf("content of %3d\n", g) }
+// sealedSource is a source of many generations, all sealed.
+func sealedSource(r *rig, generations int) (a *agent, content func(g uint64) string) {
+	r.t.Helper()
+	a = r.connect(peerA)
+	content = func(g uint64) string { return fmt.Sprintf("content of %3d\n", g) }
 	a.source = func(g uint64) []byte { return []byte(content(g)) }
 	a.attach(1, "app.log")
-	for g := uint64(1); g <= generations; g++ {
+	for g := range uint64(generations) {
+		g++
 		a.open(1, g, fmt.Sprint(g))
 		a.append(1, g, 0, content(g))
 		seal := a.frame(dtc.FrameSeal, 1, g)
@@ -29,18 +29,115 @@ func TestVerifyForgotten(t *testing.T) {
 		a.send(seal)
 		a.ping()
 	}
+	return a, content
+}
+
+// TestVerifyForgotten proves generations by their checksum that there are too
+// many newer ones of to be asked for.
+func TestVerifyForgotten(t *testing.T) {
+	const generations = maxSealed + 6
+	r := newRig(t)
+	a, _ := sealedSource(r, generations)
 	a.answerAll()
-	got := r.findings()
-	known := len(r.stream("app.log").c.generations)
-	rest := (generations - known) * len(content(1))
-	if last := got[len(got)-1]; known >= generations || len(got) != known+1 ||
-		last != fmt.Sprintf("app.log 0 0-0 not known: %d bytes are of generations that the monitor remembers no longer", rest) {
-		t.Fatalf("%d findings of %d generations: %q", len(got), known, last)
-	}
-	for _, f := range got[:known] {
-		if !strings.HasSuffix(f, " 0-15 exact") {
-			t.Error(f)
+	expect := func(when string, other map[int]string) {
+		t.Helper()
+		got := r.findings()
+		known := len(r.stream("app.log").c.generations)
+		if len(got) != generations || known >= generations {
+			t.Fatalf("%s: %d findings of %d generations, %d of them known: %q", when, len(got), generations, known, got)
 		}
+		for i, f := range got {
+			want := fmt.Sprintf("app.log %d 0-15 exact", i+1)
+			if i < generations-known {
+				want += ": " + bySum
+			}
+			if other[i+1] != "" {
+				want = fmt.Sprintf("app.log %d 0-15 %s", i+1, other[i+1])
+			}
+			if f != want {
+				t.Errorf("%s: %q, want %q", when, f, want)
+			}
+		}
+	}
+	expect("as it came", nil)
+	check(t, r.compact("app.log"))
+	expect("written anew", nil)
+	check(t, a.close())
+	r = r.reopen()
+	if got := r.findings(); len(got) != generations || got[0] != "app.log 1 0-15 exact: "+bySum {
+		t.Errorf("loaded: %q", got)
+	}
+	spoil(t, r.path("app.log"), 15+3)
+	if got := r.findings(); len(got) != generations || got[1] != "app.log 2 0-15 not exact: its checksum is not the one of the source when it ended" {
+		t.Errorf("a byte is another: %q", got)
+	}
+}
+
+// What retention has dropped of such a generation counts as of any other.
+func TestForgottenAndDropped(t *testing.T) {
+	const generations = maxSealed + 9
+	r := newRig(t, func(o *Options) { o.minSegment = 1 })
+	r.keep(Retention{Age: 8_000_000 * time.Second})
+	a := r.connect(peerA)
+	a.attach(1, "app.log")
+	for g := uint64(1); g <= generations; g++ {
+		a.open(1, g, fmt.Sprint(g))
+		a.append(1, g, 0, "one\n")
+		a.ping()
+		if g < 8 {
+			r.roll("app.log")
+		}
+		a.append(1, g, 4, "two\n")
+		seal := a.frame(dtc.FrameSeal, 1, g)
+		seal.End, seal.Sum = 8, crcOf("one\ntwo\n")
+		a.send(seal)
+		a.ping()
+	}
+	check(t, a.close())
+	r.drop("app.log", 3)
+	for _, when := range []string{"as it came", "written anew", "loaded"} {
+		switch when {
+		case "written anew":
+			check(t, r.compact("app.log"))
+		case "loaded":
+			r = r.reopen()
+		}
+		got := r.findings()
+		exact := " exact: " + bySum
+		if len(got) != generations-1 || got[0] != "app.log 3 4-8"+exact || got[1] != "app.log 4 0-8"+exact ||
+			!strings.HasPrefix(got[len(got)-1], "app.log 0 0-0 dropped") {
+			t.Fatalf("%s: %d findings: %q", when, len(got), got)
+		}
+	}
+}
+
+// There are never more proofs than extents, and not too many drops.
+func TestProofsAreBounded(t *testing.T) {
+	var m model
+	add := func(number uint64) {
+		g := &generation{number: number, end: -1}
+		check(t, g.applyTo(&m))
+		base := int64(number) * 10
+		check(t, (&extentEntry{seq: number, base: base, physical: base, generation: number}).applyTo(&m))
+		sealed := *g
+		sealed.position, sealed.end = 10, 10
+		check(t, (&sealed).applyTo(&m))
+	}
+	const all = maxExtents + 500
+	for n := uint64(1); n <= all; n++ {
+		add(n)
+	}
+	if len(m.extents) != maxExtents || len(m.proven) != maxExtents-len(m.generations) || m.proven[0].number != all-maxExtents+1 {
+		t.Fatalf("%d extents, %d generations, %d proofs, from %d on", len(m.extents), len(m.generations), len(m.proven), m.proven[0].number)
+	}
+	for _, p := range m.proven[:maxDrops+7] {
+		m.drops = append(m.drops, dropped{generation: p.number, to: 1})
+	}
+	m.drops = append(m.drops, dropped{generation: 1, to: 1}) // of which nothing is known
+	before := len(m.proven)
+	m.pruneDrops()
+	if len(m.drops) != maxDrops || len(m.proven) != before-7 || m.drops[0].generation != m.proven[0].number {
+		t.Errorf("%d drops, %d proofs of %d", len(m.drops), len(m.proven), before)
 	}
 }
 

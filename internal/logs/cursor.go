@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"dtc/internal/atomicfile"
@@ -40,9 +41,12 @@ type cursorFile struct {
 }
 
 // OpenCursor reads a cursor's file. Where there is none, or an empty one, the
-// first [Cursor.Save] makes it.
+// first [Cursor.Save] makes it. It fails where that could not be.
 func OpenCursor(path string) (*Cursor, error) {
 	c := &Cursor{path: path, places: map[Target]Place{}, changed: true}
+	if err := c.writable(); err != nil {
+		return nil, err
+	}
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, nil
@@ -75,6 +79,27 @@ func OpenCursor(path string) (*Cursor, error) {
 	}
 	c.found, c.changed = true, false
 	return c, nil
+}
+
+// writable fails if the file could not be written: before anything is read that
+// would be read again then.
+func (c *Cursor) writable() error {
+	there, err := os.Stat(c.path)
+	if err == nil && !there.Mode().IsRegular() {
+		return fmt.Errorf("read the cursor: %s is not a regular file: name another", c.path)
+	}
+	path := c.path
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target // see [atomicfile.Replace]
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".try-*")
+	if err != nil {
+		return fmt.Errorf("write the cursor: %w", err)
+	}
+	if err := errors.Join(f.Close(), os.Remove(f.Name())); err != nil {
+		return fmt.Errorf("write the cursor: %w", err)
+	}
+	return nil
 }
 
 // Begin returns where a reading begins, as [Query.Begin] has it; nil if nothing

@@ -30,6 +30,7 @@ const (
 	kindSegments   kind = 16
 	kindChanged    kind = 17
 	kindLost       kind = 18
+	kindProven     kind = 19
 )
 
 // formatVersion is that of the side record.
@@ -86,6 +87,8 @@ func decodeEntry(body []byte) (entry, error) {
 		e = &holeEntry{d.position(), d.position()}
 	case kindLost:
 		e = readLost(d)
+	case kindProven:
+		e = readProven(d)
 	default:
 		return nil, errNewer
 	}

@@ -102,7 +102,7 @@ func TestFollowWithoutNotifications(t *testing.T) {
 		addTo(t, filepath.Join(dir, "10.0.0.7", fmt.Sprintf("%d.log", i)), "new\n")
 	}
 	seen := map[string]bool{}
-	timeout := time.After(20 * time.Second)
+	timeout := time.After(60 * time.Second)
 	for len(seen) < streams {
 		select {
 		case alias := <-got:

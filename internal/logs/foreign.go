@@ -59,6 +59,9 @@ func (c *replica) ready() error {
 // checkPath looks whether the path of the copy leads to the open file. gone is
 // what has happened if it leads nowhere.
 func (c *replica) checkPath(gone change) error {
+	if c.leadsPlainly(c.data, c.dataPath()) {
+		return nil
+	}
 	there, err := c.root.Lstat(c.dataPath())
 	if errors.Is(err, fs.ErrNotExist) {
 		return c.restart(gone)

@@ -18,6 +18,9 @@ const sideRemoved = "somebody removed the side record of the copy, or replaced i
 // one. Where somebody removed or replaced that it is written anew, with all
 // that is known, so that a restart knows it too.
 func (c *replica) checkSide() error {
+	if c.leadsPlainly(c.side, c.sidePath()) {
+		return nil
+	}
 	there, err := c.root.Lstat(c.sidePath())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -46,11 +49,14 @@ func (c *replica) anew(entries ...entry) error {
 }
 
 // guardEvery is how often the side records of copies that get no bytes are
-// looked after, guardTurn how many of them at a time, and guardAll each how
-// manieth time those that are not loaded.
+// looked after, guardTurns in how many turns all of them are, guardLeast and
+// guardMost how many of them at least and at most at a time, and guardAll each
+// how manieth time those that are not loaded.
 const (
 	guardEvery = time.Second
-	guardTurn  = 256
+	guardTurns = 10
+	guardLeast = 64
+	guardMost  = 256
 	guardAll   = 30
 )
 
@@ -74,8 +80,9 @@ func (s *Store) runGuard(ctx context.Context) {
 		if turn >= len(all) {
 			turn = 0
 		}
-		guardThem(all[turn:min(turn+guardTurn, len(all))])
-		turn += guardTurn
+		end := min(turn+min(max(guardLeast, len(all)/guardTurns), guardMost), len(all))
+		guardThem(all[turn:end])
+		turn = end
 	}
 }
 
@@ -119,6 +126,9 @@ func (st *stream) guard() {
 
 // leads tells whether a name leads to an open file.
 func (c *replica) leads(f *os.File, name string) bool {
+	if c.leadsPlainly(f, name) {
+		return true
+	}
 	open, err := f.Stat()
 	if err != nil {
 		return false

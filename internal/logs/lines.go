@@ -1,6 +1,9 @@
 package logs
 
-import "bytes"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 // feed gives what is whole of the bytes that were read, and keeps the rest.
 func (r *reading) feed(s *source, b []byte) error {
@@ -136,6 +139,9 @@ func (r *reading) give(s *source, line []byte) error {
 	if len(line) > MaxLine && !r.query.Bytes {
 		out.Text, out.Cut = line[:MaxLine], true
 	}
+	if out.Cut {
+		out.Text = wholeRunes(out.Text)
+	}
 	if r.query.Match == nil || r.query.Match.Match(bytes.TrimSuffix(line, []byte{'\n'})) {
 		if err := r.emit(out); err != nil {
 			return err
@@ -145,6 +151,20 @@ func (r *reading) give(s *source, line []byte) error {
 		return nil // it goes on
 	}
 	return r.lineEnded(s)
+}
+
+// wholeRunes returns the beginning of a line without a part of a character that
+// it ends with.
+func wholeRunes(b []byte) []byte {
+	for i := len(b) - 1; i >= max(len(b)-utf8.UTFMax+1, 0); i-- {
+		if utf8.RuneStart(b[i]) {
+			if !utf8.FullRune(b[i:]) {
+				return b[:i]
+			}
+			break
+		}
+	}
+	return b
 }
 
 // lineEnded gives the marks that waited for the end of a line.

@@ -1,6 +1,9 @@
 package logs
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Mark tells what stands between two bytes of a copy.
 type Mark struct {
@@ -37,21 +40,27 @@ func (r *reading) cross(s *source, base int64, whose own) error {
 		missing = max(base-s.given, 0)
 	}
 	if missing > 0 && r.query.Strict {
-		return fmt.Errorf("read %s/%s: the copy has the bytes %d-%d no more: somebody removed or cut it",
-			s.target.Folder, s.target.Alias, s.given, base)
+		return s.missingError(base)
 	}
-	if r.query.Bytes {
-		return nil
-	}
-	if missing > 0 || s.given >= 0 && s.strange == bool(whose) {
+	if !r.query.Bytes && (missing > 0 || s.given >= 0 && s.strange == bool(whose)) {
 		if err := r.endLine(s); err != nil {
 			return err
 		}
 	}
-	if err := r.tellMissing(s, base, missing); err != nil {
+	if err := r.tellMissing(s, base, missing, whose); err != nil || r.query.Bytes {
 		return err
 	}
 	return r.tellExtents(s, base)
+}
+
+// missingError says that the bytes before base, which come next, are not there
+// any more.
+func (s *source) missingError(base int64) error {
+	why := "somebody removed or cut it"
+	if s.first() > s.given {
+		why = "retention has dropped them"
+	}
+	return fmt.Errorf("read %s/%s: the copy has the bytes %d-%d no more: %s", s.target.Folder, s.target.Alias, s.given, base, why)
 }
 
 // endLine ends a line, with the NULs that it may end with.
@@ -64,21 +73,57 @@ func (r *reading) endLine(s *source) error {
 	return r.cutLine(s)
 }
 
-// tellMissing gives marks for bytes that the copy had, and has no more.
-func (r *reading) tellMissing(s *source, base, missing int64) error {
-	dropped := min(missing, max(s.first()-(base-missing), 0))
-	if s.given < 0 && base > 0 && base == s.first() {
-		dropped = base
+// tellMissing gives marks for bytes that the copy had, and has no more: so many
+// before base, or, where nothing was given yet, those that are missing there.
+func (r *reading) tellMissing(s *source, base, missing int64, whose own) error {
+	var dropped int64
+	switch {
+	case missing > 0:
+		dropped = min(missing, max(s.first()-(base-missing), 0))
+	case s.given < 0 && whose == streams && r.query.Marks:
+		dropped, missing = s.missingBefore(base)
 	}
-	if dropped > 0 {
-		if err := r.mark(s, Mark{Kind: MarkDropped, Bytes: dropped}); err != nil {
+	for _, m := range []Mark{{Kind: MarkDropped, Bytes: dropped}, {Kind: MarkRemoved, Bytes: missing - dropped}} {
+		if m.Bytes <= 0 {
+			continue
+		}
+		if !r.query.Marks {
+			r.query.Missed(s.target, m)
+		}
+		if err := r.mark(s, m); err != nil {
 			return err
 		}
 	}
-	if missing > dropped {
-		return r.mark(s, Mark{Kind: MarkRemoved, Bytes: missing - dropped})
-	}
 	return nil
+}
+
+// missingBefore returns how many bytes of the stream that stood right before a
+// logical position, where a reading begins, are not there any more, and how many
+// of them retention dropped.
+func (r *reader) missingBefore(base int64) (dropped, all int64) {
+	if r.plain || base <= r.record.forgotten {
+		return 0, 0 // it is not remembered what was there
+	}
+	w := &r.row
+	for i := len(w.stretches) - 1; i >= 0; i-- {
+		s := &w.stretches[i]
+		if s.own && s.base < base && !errors.Is(w.open(w.part(s.at)), errMissing) {
+			return 0, max(base-(s.base+s.n), 0)
+		}
+	}
+	return r.first(), base
+}
+
+// tellAllDropped tells, where nothing was given at first, that retention has
+// dropped what was wanted.
+func (r *reading) tellAllDropped(s *source) {
+	first, q := s.first(), &r.query
+	switch {
+	case s.any, first == 0, s.limit > first, s.given >= first:
+	case q.Begin == nil && q.Lines == 0, s.record.lastArrival.time < q.Since.Unix(): // nothing of that was wanted
+	default:
+		q.Missed(s.target, Mark{Kind: MarkDropped, Bytes: first - max(s.given, 0)})
+	}
 }
 
 // tellExtents gives the marks of the losses and extents that stand at base, and

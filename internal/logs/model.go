@@ -39,6 +39,7 @@ type extent struct {
 type model struct {
 	header      headerEntry
 	generations []*generation // ascending
+	proven      []proven      // what is left of sealed ones that are not among them, ascending
 	extents     []extent      // ascending by base
 	last        extentEntry   // the newest extent; seq 0: there is none
 	boot        bootEntry     // the newest
@@ -118,7 +119,8 @@ func (g *generation) applyTo(m *model) error {
 	return nil
 }
 
-// forgetGenerations drops the oldest sealed generations beyond maxSealed.
+// forgetGenerations drops the oldest sealed generations beyond maxSealed, but
+// for what proves them.
 func (m *model) forgetGenerations() {
 	sealed := 0
 	for _, g := range m.generations {
@@ -134,6 +136,7 @@ func (m *model) forgetGenerations() {
 			return false
 		}
 		sealed--
+		m.keepProof(g)
 		return true
 	})
 }
@@ -164,7 +167,9 @@ func (e *extentEntry) applyTo(m *model) error {
 	})
 	if n := len(m.extents); n > maxExtents {
 		m.forgotten = m.extents[n-maxExtents].base
+		gone := slices.Clone(m.extents[:n-maxExtents])
 		m.extents = slices.Delete(m.extents, 0, n-maxExtents)
+		m.dropProofs(gone)
 	}
 	return nil
 }

@@ -64,6 +64,7 @@ func (att *attachment) ack(generation uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	att.acks = include(att.acks, generation)
+	o.bytes, att.held = o.bytes-att.held, 0 // they go with this one
 	o.queue(att)
 }
 
@@ -86,6 +87,7 @@ func (att *attachment) ackLater(generation uint64, n int64) {
 		o.held = append(o.held, att)
 	}
 	att.acks = include(att.acks, generation)
+	att.held += n
 	if o.bytes += n; o.bytes >= ackBytes || len(o.held) >= maxHeld {
 		o.release()
 	}
@@ -145,6 +147,7 @@ func (o *outbox) late() {
 // release sends the acknowledgments that are held back; the mutex is held.
 func (o *outbox) release() {
 	for _, att := range o.held {
+		att.held = 0
 		if len(att.acks) > 0 { // else they went with others
 			o.queue(att)
 		}

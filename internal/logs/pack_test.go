@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dtc"
+	"dtc/internal/bounds"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -103,6 +104,7 @@ func FuzzUnpack(f *testing.F) {
 	f.Add(w.EncodeAll([]byte("one line\n"), nil), int64(9))
 	var u unpacker
 	f.Fuzz(func(t *testing.T, data []byte, n int64) {
+		defer bounds.Alloc(t, len(data))()
 		b, err := u.unpack(nil, data, n)
 		if err == nil && int64(len(b)) != n || len(b) > dtc.MaxChunk {
 			t.Fatalf("%d bytes of %d that were told, error %v", len(b), n, err)

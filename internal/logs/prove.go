@@ -31,7 +31,7 @@ func (st *stream) verify(ctx context.Context, c *comparing, each func(Finding) e
 			if f.From >= f.To && f.Dropped > 0 {
 				f.Verdict, f.Reason = VerdictExact, "retention has dropped all of it"
 			} else {
-				c.compare(ctx, &f)
+				c.judge(ctx, &f)
 			}
 		}
 		if f.Verdict == VerdictUnknown && f.Place == nil && g.sealed() {
@@ -88,7 +88,7 @@ func (st *stream) unremembered() (rest, dropped int64) {
 		if i+1 < len(c.extents) {
 			end = c.extents[i+1].base
 		}
-		if from := max(x.base, c.dropped); end > from && c.find(x.generation) != nil {
+		if from := max(x.base, c.dropped); end > from && c.judges(x.generation) {
 			rest -= end - from
 		}
 	}
@@ -107,11 +107,16 @@ func (st *stream) verifiable() ([]verified, error) {
 	}
 	if err == nil {
 		var out []verified
+		for i := range c.proven {
+			g := c.proven[i].sealed()
+			out = append(out, c.kept(&g))
+		}
 		for _, g := range c.generations {
 			if g.position > g.start {
 				out = append(out, c.kept(g))
 			}
 		}
+		slices.SortStableFunc(out, func(a, b verified) int { return cmp.Compare(a.number, b.number) })
 		if len(out) > 0 {
 			return out, nil
 		}

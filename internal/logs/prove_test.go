@@ -174,12 +174,13 @@ func TestListStates(t *testing.T) {
 	}
 	a.close()
 	eventually(t, "its end", func() bool { return r.Streams()[0].State == StreamAway })
+	eventually(t, "the end of its connection", func() bool { return r.Streams()[0].Reason == "" })
 	if i := r.Streams()[0]; i.Lag != nil {
 		t.Fatalf("%+v", i)
 	}
 	b := r.connect(peerA) // and does not want it any more
 	b.ping()
-	if i := r.Streams()[0]; i.State != StreamAway || i.Lag != nil {
+	if i := r.Streams()[0]; i.State != StreamAway || i.Lag != nil || !strings.Contains(i.Reason, "follows no such file") {
 		t.Fatalf("%+v", i)
 	}
 	b.close()

@@ -52,6 +52,10 @@ type Query struct {
 	// Reached is called after bytes were given: all of the stream before the
 	// place has been. Nil: it is not.
 	Reached func(Place) error
+
+	// Missed is told of bytes that were wanted and are not there any more, where
+	// no mark says so: as a [MarkDropped] or [MarkRemoved]. Nil: it is not.
+	Missed func(Target, Mark)
 }
 
 // Place is how far a stream has been read.
@@ -118,6 +122,9 @@ func (q *Query) setDefaults() {
 	}
 	if q.Reached == nil {
 		q.Reached = func(Place) error { return nil }
+	}
+	if q.Missed == nil {
+		q.Missed = func(Target, Mark) {}
 	}
 	q.Marks = q.Marks && q.Match == nil && !q.Bytes
 }
@@ -288,6 +295,7 @@ func (r *reading) shrink() error {
 
 // drained ends the first look at a source.
 func (r *reading) drained(s *source) error {
+	r.tellAllDropped(s)
 	if r.watch != nil {
 		return r.parkSome()
 	}

@@ -52,6 +52,7 @@ type replica struct {
 // place says where a replica lies and in what surroundings.
 type place struct {
 	root   *os.Root
+	dir    *os.File // the same, for leadsPlainly; nil: it does without
 	folder string
 	alias  string
 	boot   string // id of this boot of the monitor, "" if unknown

@@ -92,8 +92,10 @@ func (m *model) drop(to int64) {
 		}
 		m.noteDrop(d)
 	}
+	gone := slices.Clone(m.extents[:n])
 	m.extents = slices.Delete(m.extents, 0, n)
-	m.drops = slices.DeleteFunc(m.drops, func(d dropped) bool { return m.find(d.generation) == nil })
+	m.dropProofs(gone)
+	m.pruneDrops()
 	if m.forgotten <= to {
 		m.forgotten = 0
 	}

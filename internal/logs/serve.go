@@ -110,6 +110,7 @@ type attachment struct {
 	// Guarded by the outbox's mutex.
 	wants  wants
 	acks   []uint64 // generations
+	held   int64    // bytes whose acknowledgment waits for company
 	nacks  []uint64
 	queued bool
 }

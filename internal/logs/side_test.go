@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"dtc"
+	"dtc/internal/bounds"
 )
 
 // someSide is a side record as a busy stream leaves it.
@@ -289,6 +290,7 @@ func TestEntriesRoundTrip(t *testing.T) {
 			[]segment{{0, 1, 0, 70, 70, 70, 5, 6, fileKey{4, 5, 6}, sum{1, true}}},
 		},
 		&unverifiedEntry{span{1, 9}},
+		&provenEntry{[]proven{{3, 0, 55, 9, flagLost}, {4, 7, 8, 0xdeadbeef, 0}, {900, 0, 1, 0, 0}}},
 	} {
 		b := appendRecord(nil, e)
 		body, n, ok := cutRecord(append(b, "rest"...))
@@ -340,6 +342,7 @@ func FuzzParseSide(f *testing.F) {
 	f.Add(encodeSide([]entry{&headerEntry{formatVersion, "id", "peer", "alias", time.Unix(0, 0)}}))
 	f.Add([]byte(magic))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		defer bounds.Alloc(t, len(b))()
 		s, err := parseSide(b, withArrivals)
 		if err != nil {
 			return
@@ -374,6 +377,7 @@ func FuzzJournal(f *testing.F) {
 	}
 	head := &headerEntry{formatVersion, "id", "peer", "alias", time.Unix(0, 0)}
 	f.Fuzz(func(t *testing.T, body []byte) {
+		defer bounds.Alloc(t, len(body))()
 		if len(body) == 0 || len(body) > maxRecord {
 			return
 		}

@@ -10,6 +10,7 @@ type source struct {
 	given   int64 // logical position behind the bytes that came last; -1: none came, and none are missed
 	told    int64 // logical position up to which the marks have been given
 	strange bool  // they were somebody else's
+	any     bool  // some came
 
 	// What came and was not given yet: bytes of a line whose end has not come,
 	// and behind them NULs.
@@ -39,7 +40,7 @@ func (s *source) reached() Place {
 
 // took takes note of bytes that were read, of which what is held is the end.
 func (s *source) took(n int, base int64, own own) {
-	s.told, s.given, s.strange = base, base, own == others
+	s.told, s.given, s.strange, s.any = base, base, own == others, true
 	if own == streams {
 		s.given += int64(n)
 		s.told = s.given - 1

@@ -15,6 +15,10 @@ import (
 	"dtc"
 )
 
+// DefaultFloorPercent is how much of the disk stays free where nothing else is
+// said.
+const DefaultFloorPercent = 5
+
 // Options are the surroundings of a [Store].
 type Options struct {
 	// Report tells of an event of a stream in a folder. An error means that it
@@ -60,12 +64,13 @@ type Options struct {
 // Store holds the copies of followed files under one folder. It is the only
 // writer there: a lock sees to it.
 type Store struct {
-	dir  string
-	root *os.Root
-	lock *os.File
-	opts Options
-	log  *slog.Logger
-	disk disk
+	dir    string
+	root   *os.Root
+	handle *os.File // of the same folder
+	lock   *os.File
+	opts   Options
+	log    *slog.Logger
+	disk   disk
 
 	teller teller
 	syncer syncer
@@ -93,7 +98,8 @@ type peerState struct {
 	folder  string
 	streams int
 	budget  budget
-	conns   []*conn // oldest first
+	conns   []*conn       // oldest first
+	hashing chan struct{} // see hashingOf
 }
 
 // OpenStore opens the copies under dir, which is made if it is not there.
@@ -106,8 +112,12 @@ func OpenStore(dir string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	handle, err := root.Open(".")
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
 	s := &Store{
-		dir: dir, root: root, opts: opts, log: opts.Logger,
+		dir: dir, root: root, handle: handle, opts: opts, log: opts.Logger,
 		streams: map[ownerKey]*stream{}, names: map[nameKey]*stream{}, peers: map[string]*peerState{},
 		loaded: list.New(),
 	}
@@ -115,10 +125,10 @@ func OpenStore(dir string, opts Options) (*Store, error) {
 	s.syncer.wake, s.teller.wake, s.paused.wake = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
 	s.retention.wake, s.retention.changed = make(chan struct{}, 1), make(chan struct{}, 1)
 	if err := s.takeLock(); err != nil {
-		return nil, errors.Join(err, root.Close())
+		return nil, errors.Join(err, handle.Close(), root.Close())
 	}
 	if err := s.index(); err != nil {
-		return nil, errors.Join(err, s.lock.Close(), root.Close())
+		return nil, errors.Join(err, s.lock.Close(), handle.Close(), root.Close())
 	}
 	return s, nil
 }
@@ -134,7 +144,7 @@ func (o Options) withDefaults() Options {
 		o.CheckAlias = func(string) error { return nil }
 	}
 	if o.FreeFloorPercent == 0 {
-		o.FreeFloorPercent = 5
+		o.FreeFloorPercent = DefaultFloorPercent
 	}
 	if o.SyncEvery <= 0 {
 		o.SyncEvery = 100 * time.Millisecond
@@ -304,7 +314,7 @@ func (s *Store) peer(id string) *peerState {
 }
 
 func (s *Store) place(folder, alias string) place {
-	return place{root: s.root, folder: folder, alias: alias, boot: s.opts.Boot, now: s.opts.Now, sync: s.opts.sync}
+	return place{root: s.root, dir: s.handle, folder: folder, alias: alias, boot: s.opts.Boot, now: s.opts.Now, sync: s.opts.sync}
 }
 
 // Run makes what arrives durable, tells the events, and looks after streams
@@ -336,7 +346,7 @@ func (s *Store) Close() error {
 		st.mu.Unlock()
 	}
 	s.unpacker.close()
-	return errors.Join(s.lock.Close(), s.root.Close())
+	return errors.Join(s.lock.Close(), s.handle.Close(), s.root.Close())
 }
 
 // flush makes everything durable.

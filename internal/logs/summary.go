@@ -127,6 +127,9 @@ func (m *model) compact(now int64) []entry {
 	if len(m.segments)+len(m.doomed) > 0 || m.dropped > 0 || m.forgotten > 0 {
 		out = append(out, &segmentsEntry{m.begun.base, m.begun.sum, m.dropped, m.drops, m.segments, m.doomed})
 	}
+	if len(m.proven) > 0 {
+		out = append(out, &provenEntry{m.proven})
+	}
 	for _, g := range m.generations {
 		out = append(out, g)
 	}

@@ -47,6 +47,13 @@ func syncFS(f *os.File) error {
 	return nil
 }
 
+// letGo has the system forget what its memory holds of bytes of f that are on
+// the disk: posix_fadvise(2).
+func letGo(f *os.File, from, to int64) {
+	_ = unix.Fadvise(int(f.Fd()), from, to-from, unix.FADV_DONTNEED) // it is advice
+	runtime.KeepAlive(f)
+}
+
 // bootID names this boot of the machine; "" when the system does not tell.
 func bootID() string {
 	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")

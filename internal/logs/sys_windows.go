@@ -84,6 +84,9 @@ func syncDir(*os.Root, string) error { return nil }
 // syncFS is for Linux alone.
 func syncFS(*os.File) error { return errors.ErrUnsupported }
 
+// letGo is for Linux alone.
+func letGo(*os.File, int64, int64) {}
+
 // bootID is not told by Windows in a form that survives a change of the clock:
 // every start verifies what lies behind the last durable mark.
 func bootID() string { return "" }
@@ -114,3 +117,6 @@ func makeSparse(f *os.File) {
 	_ = windows.DeviceIoControl(windows.Handle(f.Fd()), fsctlSetSparse, nil, 0, nil, 0, &n, nil)
 	runtime.KeepAlive(f)
 }
+
+// leadsPlainly is for other systems.
+func (*place) leadsPlainly(*os.File, string) bool { return false }

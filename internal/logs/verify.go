@@ -25,7 +25,7 @@ type StreamInfo struct {
 	Position   int64  `json:"position"`            // in it
 	Lag        *int64 `json:"lag,omitempty"`       // bytes that the source has more; nil: not known
 	State      string `json:"state"`               // "live", "waiting", "paused", "away", "damaged", "unverified"
-	Reason     string `json:"reason,omitempty"`    // why it waits or is damaged
+	Reason     string `json:"reason,omitempty"`    // why it waits, is damaged, or away although its agent is there
 	Follow     string `json:"follow,omitempty"`    // what makes its source harder to follow than a local file; empty: nothing
 	Unverified int64  `json:"unverified,omitzero"` // bytes that no source could prove after a power loss
 }
@@ -34,7 +34,7 @@ type StreamInfo struct {
 const (
 	StreamLive       = "live"       // an agent ships it
 	StreamWaiting    = "waiting"    // nothing of a source has come yet
-	StreamAway       = "away"       // no agent is connected for it
+	StreamAway       = "away"       // no agent ships it
 	StreamPaused     = "paused"     // the monitor cannot store
 	StreamDamaged    = "damaged"    // its side record cannot be used
 	StreamUnverified = "unverified" // after a power loss, until its agent has come
@@ -44,11 +44,29 @@ const (
 // Streams returns all streams, by folder and alias.
 func (s *Store) Streams() []StreamInfo {
 	all := s.named(nil)
+	there := s.agents()
 	out := make([]StreamInfo, 0, len(all))
 	for _, st := range all {
-		out = append(out, st.info())
+		i := st.info()
+		if i.State == StreamAway && there[i.Peer] {
+			i.Reason = "its agent is connected, and follows no such file at this moment"
+		}
+		out = append(out, i)
 	}
 	return out
+}
+
+// agents returns the ids of those that are connected.
+func (s *Store) agents() map[string]bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	there := map[string]bool{}
+	for id, p := range s.peers {
+		if len(p.conns) > 0 {
+			there[id] = true
+		}
+	}
+	return there
 }
 
 // Target selects streams: an empty field stands for all.

@@ -73,6 +73,8 @@ func (m *Monitor) answer(ctx context.Context, verb string, request json.RawMessa
 	switch verb {
 	case VerbReload:
 		return m.Reload(ctx)
+	case VerbAlive:
+		return m.alive()
 	case VerbTrust:
 		m.reloading.Lock()
 		defer m.reloading.Unlock()
@@ -88,6 +90,8 @@ func (m *Monitor) answer(ctx context.Context, verb string, request json.RawMessa
 			return err
 		}
 		return emit(reply)
+	case VerbRevoke, VerbForget:
+		return m.answerRevoke(verb, request)
 	case VerbSilence, VerbSilences, VerbUnsilence, VerbNotices:
 		return m.answerNotices(verb, request, emit)
 	case logs.VerbList, logs.VerbVerify:
@@ -113,13 +117,13 @@ func (m *Monitor) invite(ctx context.Context, req InviteRequest) (InviteReply, e
 	if len(req.IPs) > 0 {
 		toward = req.IPs[0]
 	}
-	return InviteReply{Token: token, Address: reachable(ctx, cfg.LocalHost, toward)}, nil
+	return InviteReply{Token: token, Address: Reachable(ctx, cfg.LocalHost, toward)}, nil
 }
 
-// reachable is the address at which a host finds a listener. Of one on every
+// Reachable is the address at which a host finds a listener. Of one on every
 // interface it is the one that leads to the host, and where that is not known
 // the first that is not loopback.
-func reachable(ctx context.Context, at netip.AddrPort, host netip.Addr) netip.AddrPort {
+func Reachable(ctx context.Context, at netip.AddrPort, host netip.Addr) netip.AddrPort {
 	if !at.Addr().IsUnspecified() {
 		return at
 	}

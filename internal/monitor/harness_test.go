@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 
 // patience bounds every wait for something that takes milliseconds on an idle
 // machine.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // fleetHome is a monitor's home with a CA.
 type fleetHome struct {

@@ -100,6 +100,7 @@ func (w *hostWatch) up(ctx context.Context, client *wire.Client, info dtc.Info) 
 				})
 			},
 			func(ctx context.Context) error { return w.routine(ctx, client) },
+			func(ctx context.Context) error { return w.keepTrust(ctx, client) },
 			acks.run,
 		)
 		if err != nil {

@@ -2,10 +2,8 @@ package monitor
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
-	"time"
 
 	"dtc"
 	"dtc/internal/config"
@@ -74,44 +72,4 @@ func port(address string) uint16 {
 		return 0
 	}
 	return a.Port()
-}
-
-// refuseEvery is how often one agent's attempts with a certificate that is not
-// good any more are told.
-const refuseEvery = 10 * time.Minute
-
-// refuse is revoked for who knocks, and records the attempt.
-func (m *Monitor) refuse(peer dtc.Peer) bool {
-	if !m.revoked(peer) {
-		return false
-	}
-	m.mu.Lock()
-	now := time.Now()
-	again := now.Sub(m.refused[peer.ID]) < refuseEvery
-	if !again {
-		maps.DeleteFunc(m.refused, func(_ string, t time.Time) bool { return now.Sub(t) >= refuseEvery })
-		m.refused[peer.ID] = now
-	}
-	m.mu.Unlock()
-	if !again {
-		m.denied(peer, "connect with a certificate that was revoked or replaced; to let the host in again: dtc invite, and dtc-agent join there")
-	}
-	return true
-}
-
-// denied records that a proven peer asked for what its role may not do.
-func (m *Monitor) denied(peer dtc.Peer, what string) {
-	m.log.Warn("refused", "peer", peer.ID, "role", string(peer.Role), "what", what)
-	folder, err := m.folder(peer)
-	if err != nil {
-		return
-	}
-	name, address := m.nameOf(peer)
-	err = m.record(folder, dtc.Event{
-		Host: name, Address: address, Kind: dtc.EventHost, State: dtc.StateRefused,
-		Reason: what,
-	})
-	if err != nil {
-		m.log.Error("record a refusal", "error", err)
-	}
 }

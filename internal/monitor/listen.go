@@ -61,7 +61,11 @@ func (m *Monitor) attempted(at netip.AddrPort, err error) {
 func (m *Monitor) listen(ctx context.Context) error {
 	for first := true; ctx.Err() == nil; first = false {
 		cfg, changed := m.config()
-		if err := m.listenOn(ctx, cfg.LocalHost, changed); err != nil {
+		patience := time.Duration(0)
+		if first {
+			patience = wire.TakenTime
+		}
+		if err := m.listenOn(ctx, cfg.LocalHost, changed, patience); err != nil {
 			if first {
 				return err
 			}
@@ -79,8 +83,9 @@ func (m *Monitor) listen(ctx context.Context) error {
 	return nil
 }
 
-// listenOn serves at one address until the configuration names another.
-func (m *Monitor) listenOn(ctx context.Context, at netip.AddrPort, changed <-chan struct{}) error {
+// listenOn serves at one address until the configuration names another. One
+// that is still taken is tried again for a while.
+func (m *Monitor) listenOn(ctx context.Context, at netip.AddrPort, changed <-chan struct{}, patience time.Duration) error {
 	moved := func(ctx context.Context) error { // ends when local_host changes
 		for cfg := (config.Monitor{LocalHost: at}); cfg.LocalHost == at; {
 			select {
@@ -97,7 +102,14 @@ func (m *Monitor) listenOn(ctx context.Context, at netip.AddrPort, changed <-cha
 		return moved(ctx)
 	}
 	var lc net.ListenConfig
-	ln, err := lc.Listen(ctx, "tcp", at.String())
+	ln, err := wire.ListenPatiently(ctx, patience, func() (net.Listener, error) {
+		return lc.Listen(ctx, "tcp", at.String())
+	}, func(err error) {
+		m.log.Warn("local_host is still taken, trying again", "for", patience, "error", err)
+	})
+	if ctx.Err() != nil && ln == nil {
+		return nil
+	}
 	if err != nil {
 		err = fmt.Errorf("listen on local_host: %w; set another in %s, or end what has it", err, m.opts.ConfigPath)
 		m.attempted(at, err)
@@ -108,6 +120,9 @@ func (m *Monitor) listenOn(ctx context.Context, at netip.AddrPort, changed <-cha
 		TLS:      m.creds.ServerTLS(m.refuse, wire.ProtoJoin, wire.ProtoRPC, wire.ProtoLog),
 		Identify: ca.Identify,
 		Join:     m.join,
+		Renew:    m.renew,
+		Command:  m.command,
+		Known:    m.authority.Knows,
 		Denied:   m.denied,
 		Logger:   m.log,
 	}

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -42,6 +41,10 @@ type Options struct {
 	Parts      []string                       // PartProcess, PartLog, PartNotify; empty is all
 	Version    string
 	Logger     *slog.Logger
+
+	// Reloading is called when the configuration is being read again; what it
+	// returns, when that is over. nil: nobody wants to know.
+	Reloading func() (over func())
 }
 
 // Monitor is one running service.
@@ -56,22 +59,26 @@ type Monitor struct {
 	notifier  *notify.Notifier // nil without PartNotify; set by Run before it starts anything, with reloading held
 	fleet     *fleet.Fleet
 	outage    *outage
+	trustees  *trustees
+	refusals  wire.Refusals
 	run       string        // id of this run, for the events it makes itself
 	number    atomic.Uint64 // of the last of these events
 
 	reloading sync.Mutex // one change of the configuration at a time
 
 	mu      sync.Mutex
-	cfg     config.Monitor       // guarded by mu
-	changed chan struct{}        // guarded by mu; closed when cfg is replaced
-	refused map[string]time.Time // guarded by mu; when an agent that is refused was told last, by id
-	server  *wire.Server         // guarded by mu; nil while nothing listens
-	attempt *attempt             // guarded by mu; to listen on cfg.LocalHost
+	cfg     config.Monitor // guarded by mu
+	changed chan struct{}  // guarded by mu; closed when cfg is replaced
+	server  *wire.Server   // guarded by mu; nil while nothing listens
+	attempt *attempt       // guarded by mu; to listen on cfg.LocalHost
 }
 
 // New prepares the service. It fails where nothing could work: no certificate,
 // a logs/ that cannot be written.
 func New(opts Options) (*Monitor, error) {
+	if opts.Reloading == nil {
+		opts.Reloading = func() func() { return func() {} }
+	}
 	dir := filepath.Join(opts.Home, "conf", "tls")
 	creds, err := ca.Load(dir, dtc.RoleMonitor)
 	if err != nil {
@@ -89,8 +96,9 @@ func New(opts Options) (*Monitor, error) {
 		run:       events.NewRun(),
 		cfg:       opts.Config,
 		changed:   make(chan struct{}),
-		refused:   map[string]time.Time{},
 		attempt:   newAttempt(),
+		trustees:  newTrustees(),
+		refusals:  wire.Refusals{Told: true},
 	}
 	m.fleet, m.outage = fleet.New(m.dialHost), newOutage(m)
 	dir = filepath.Join(opts.Home, "logs")
@@ -125,7 +133,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 	if err := m.alone(ctx); err != nil {
 		return err
 	}
-	actors := []func(context.Context) error{m.control, m.listen, m.warn, m.events.Run}
+	actors := []func(context.Context) error{m.control, m.listen, m.warn, m.events.Run, m.tend, m.countRefusals}
 	if m.has(PartNotify) {
 		if err := m.openNotifier(ctx); err != nil {
 			return err
@@ -193,6 +201,7 @@ func (m *Monitor) has(part string) bool {
 // is listened on; that this cannot be is an error too, but all else is applied,
 // and it is tried again.
 func (m *Monitor) Reload(ctx context.Context) error {
+	defer m.opts.Reloading()()
 	m.reloading.Lock()
 	attempt, err := m.reload()
 	m.reloading.Unlock()
@@ -262,25 +271,9 @@ func (m *Monitor) trust(hosts []config.Host) error {
 	if err := m.authority.Reload(); err != nil {
 		return err
 	}
-	m.mu.Lock()
-	srv := m.server
-	m.mu.Unlock()
-	if srv != nil {
-		srv.Disconnect(m.revoked)
-	}
-	now := time.Now()
-	state := map[netip.Addr]bool{} // of each ip: whether a valid certificate has it
-	for _, r := range m.authority.Issued() {
-		for _, ip := range r.IPs {
-			state[ip] = state[ip] || r.Role == dtc.RoleAgent && r.Valid(now)
-		}
-	}
-	for _, h := range hosts {
-		if valid, known := state[h.Address.Addr()]; known && !valid {
-			m.fleet.Forget(h.Address)
-		}
-	}
-	return nil
+	m.distrust(hosts)
+	m.trustees.look()
+	return m.apply()
 }
 
 // wait waits for d and reports whether ctx is good.

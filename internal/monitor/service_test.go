@@ -352,14 +352,14 @@ func TestReachable(t *testing.T) {
 	t.Parallel()
 	any4, any6 := netip.MustParseAddrPort("0.0.0.0:7700"), netip.MustParseAddrPort("[::]:7700")
 	given := netip.MustParseAddrPort("10.0.0.5:7700")
-	if got := reachable(t.Context(), given, loopback(7)); got != given {
+	if got := Reachable(t.Context(), given, loopback(7)); got != given {
 		t.Errorf("of %s: %s", given, got)
 	}
-	if got := reachable(t.Context(), any4, loopback(7)); !got.Addr().IsLoopback() || got.Port() != 7700 {
+	if got := Reachable(t.Context(), any4, loopback(7)); !got.Addr().IsLoopback() || got.Port() != 7700 {
 		t.Errorf("for a host on the loopback: %s", got)
 	}
 	for _, at := range []netip.AddrPort{any4, any6} {
-		got := reachable(t.Context(), at, netip.Addr{})
+		got := Reachable(t.Context(), at, netip.Addr{})
 		if got.Port() != 7700 || got.Addr().IsUnspecified() || got.Addr().Zone() != "" {
 			t.Errorf("of %s: %s", at, got)
 		}
@@ -399,6 +399,7 @@ func TestWarn(t *testing.T) {
 func TestMemoryOfTheLastMoment(t *testing.T) {
 	t.Parallel()
 	f := newHome(t)
+	f.set(config.Monitor{Hosts: []config.Host{{Name: "gone", Address: netip.MustParseAddrPort("127.0.0.1:1"), PIDs: []int{7}, DetectInterval: time.Hour}}})
 	m := f.start()
 	m.memory.SetProcess("127.0.0.1:1", 7, events.ProcessMemory{Start: 77, Boot: "b"})
 	m.stop()
@@ -406,4 +407,17 @@ func TestMemoryOfTheLastMoment(t *testing.T) {
 	if err != nil || !bytes.Contains(data, []byte(`"start":77`)) {
 		t.Errorf("%s, %v", data, err)
 	}
+}
+
+// One that a service has that was killed a moment ago is waited for.
+func TestStartOnSoonFreeAddress(t *testing.T) {
+	t.Parallel()
+	f := newHome(t)
+	ln := listen(t, netip.AddrPortFrom(loopback(1), 0))
+	at := netip.MustParseAddrPort(ln.Addr().String())
+	f.set(config.Monitor{LocalHost: at})
+	m := f.start()
+	f.eventually("it to be told", func() bool { return strings.Contains(m.log.String(), "local_host is still taken") })
+	ln.Close()
+	f.eventually("it to listen", func() bool { return strings.Contains(m.log.String(), "msg=listening address="+at.String()) })
 }

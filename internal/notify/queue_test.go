@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"dtc/internal/bounds"
 )
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -243,6 +245,7 @@ func FuzzQueueLine(f *testing.F) {
 	f.Add(bytes.TrimSuffix(doneLine(7), []byte("\n")))
 	f.Add(bytes.TrimSuffix(noticeLine(&slot{seq: 3, flags: flagOwn}, []byte("{}")), []byte("\n")))
 	f.Fuzz(func(t *testing.T, line []byte) {
+		defer bounds.Alloc(t, len(line))()
 		p, err := parseQueueLine(line)
 		if err == nil && (p.slot == nil) == (p.done == 0) {
 			t.Errorf("%q is %+v", line, p)

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"dtc/internal/bounds"
 )
 
 func TestArguments(t *testing.T) {
@@ -34,6 +36,7 @@ func TestArguments(t *testing.T) {
 func FuzzArguments(f *testing.F) {
 	f.Add([]byte("a\x00b\n\xff\x01é\u202e"))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounds.Alloc(t, len(data))()
 		got := AppendArguments(nil, slices.Clone(data))
 		if !utf8.Valid(got) || len(got) > len(data) {
 			t.Errorf("%q: got %q", data, got)

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"dtc/internal/bounds"
 )
 
 // mountLine is a line of mountinfo.
@@ -119,6 +121,7 @@ func FuzzMemoryGroups(f *testing.F) {
 	f.Add("4:memory:/s p\n0::/a\n", mountLine("/", "/sys", "cgroup2", "memory"))
 	f.Add("0::/..\n", mountLine(`/a\040b`, `/x\134`, "cgroup", "memory"))
 	f.Fuzz(func(t *testing.T, cgroup, mount string) {
+		defer bounds.Alloc(t, len(cgroup) + len(mount))()
 		first, other := groupsOf([]byte(cgroup))
 		g := &MemoryGroups{}
 		g.addMount(mount)

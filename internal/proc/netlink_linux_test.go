@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"dtc/internal/bounds"
 )
 
 func TestUnixDiag(t *testing.T) {
@@ -289,6 +291,7 @@ func FuzzNetlink(f *testing.F) {
 	f.Add(message(unix.SOCK_DIAG_BY_FAMILY, 0, seq, append(inet, attribute(inetV6Only, 1)...)))
 	f.Add(message(unix.SOCK_DIAG_BY_FAMILY, 0, seq, append([]byte{unix.AF_UNIX, 1, 10}, append(make([]byte, unixMessage-3), attribute(unixAttrName, '/', 'x')...)...)))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounds.Alloc(t, len(data))()
 		_, _, _ = (&netlink{seq: seq}).datagram(data, func(msg []byte) error {
 			new(NetSocket).parse(msg)
 			parseUnixDiag(msg)
@@ -304,6 +307,7 @@ func FuzzNetlink(f *testing.F) {
 func FuzzSocketLine(f *testing.F) {
 	f.Add([]byte("   0: 0100007F:08FB 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0000000000000000 100 0 0 10 0"))
 	f.Fuzz(func(t *testing.T, line []byte) {
+		defer bounds.Alloc(t, len(line))()
 		var s NetSocket
 		if s.parseLine(line) && (!s.Local.IsValid() || !s.Remote.IsValid()) {
 			t.Errorf("%+v", s)

@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"dtc/internal/bounds"
 )
 
 // entered is a scanner that has entered this process.
@@ -394,6 +396,7 @@ func FuzzSCTP(f *testing.F) {
 	f.Add([]byte("a b c d e f 6 h i j 10 11 12 1.2.3.4 <-> ::1 x"))
 	f.Add([]byte("a b c d e 5 g 7 ::1"))
 	f.Fuzz(func(t *testing.T, line []byte) {
+		defer bounds.Alloc(t, len(line))()
 		sockets := make(map[uint64]*sctpSocket)
 		socket := func(inode uint64) *sctpSocket {
 			if sockets[inode] == nil {

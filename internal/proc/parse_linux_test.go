@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"dtc/internal/bounds"
 )
 
 func TestStat(t *testing.T) {
@@ -269,6 +271,7 @@ func FuzzStat(f *testing.F) {
 	f.Add([]byte(statLine(7, "a) b", "S", 1, 0)))
 	f.Add([]byte("1 () Z"))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounds.Alloc(t, len(data))()
 		var st Stat
 		if err := st.Parse(data); err == nil && (st.PID <= 0 || len(st.Comm) > len(data)) {
 			t.Errorf("%q: %+v", data, st)
@@ -278,7 +281,8 @@ func FuzzStat(f *testing.F) {
 
 func FuzzStatus(f *testing.F) {
 	f.Add([]byte("Uid:\t1\t2\t3\t4\nVmSize: 1 kB\nVmRSS:\nVm"))
-	f.Fuzz(func(_ *testing.T, data []byte) {
+	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounds.Alloc(t, len(data))()
 		var st Status
 		st.Parse(data)
 	})
@@ -288,6 +292,7 @@ func FuzzMappings(f *testing.F) {
 	f.Add([]byte("7f01-7f02 r-xp 00000000 fe:00 12345 /usr/lib/x.so (deleted)"))
 	f.Add([]byte("7f01-7f02 - 0 0:0 0"))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounds.Alloc(t, len(data))()
 		line, ok := splitMaps(data)
 		if !ok {
 			return
@@ -301,6 +306,7 @@ func FuzzMappings(f *testing.F) {
 func FuzzFDInfo(f *testing.F) {
 	f.Add([]byte("pos:\t100\ntfd: 5\nPid: -1\neventfd-id: 3\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounds.Alloc(t, len(data))()
 		var info FDInfo
 		info.Parse(data)
 		if len(info.Targets) > maxTargets {
@@ -313,6 +319,7 @@ func FuzzLocks(f *testing.F) {
 	f.Add([]byte("1: POSIX ADVISORY WRITE 812 fe:00:101 0 EOF"))
 	f.Add([]byte("1: -> POSIX ADVISORY READ 1 0:0:0 0 0"))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounds.Alloc(t, len(data))()
 		lock, ok := parseLock(data)
 		if ok && (!strings.ContainsRune("rwRW", rune(lock.char)) || lock.pid < 0) {
 			t.Errorf("%q: %v", data, lock)
@@ -326,6 +333,7 @@ func FuzzSocketFiles(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounds.Alloc(t, len(data))()
 		for line := range bytes.Lines(data) {
 			var s NetSocket
 			if s.parseLine(line) && (s.Local == (netip.AddrPort{}) || new(SocketIndex).addInet(&s) != nil) {
@@ -342,6 +350,7 @@ func FuzzSocketFiles(f *testing.F) {
 func FuzzDirents(f *testing.F) {
 	f.Add([]byte("\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x18\x00\x04812\x00"))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounds.Alloc(t, len(data))()
 		for _, n := range appendNumbers(nil, data) {
 			if n < 0 {
 				t.Errorf("number %d", n)

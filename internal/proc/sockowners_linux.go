@@ -60,7 +60,10 @@ func (w *SocketWalk) Process(pid int, wanted func(inode uint64) bool, put func(S
 			return endedIsNone(err)
 		}
 		for fd, name := range numericEntries(w.ents[:n]) {
-			inode, ok := w.socket(dir, name)
+			inode, ok, err := w.socket(dir, name)
+			if err != nil {
+				return err // and so would all others: the folder may be listed, its links not read
+			}
 			if !ok || !wanted(inode) {
 				continue
 			}
@@ -74,21 +77,27 @@ func (w *SocketWalk) Process(pid int, wanted func(inode uint64) bool, put func(S
 }
 
 // socket returns the inode of a descriptor, if it is a socket's. The name ends
-// in a NUL.
-func (w *SocketWalk) socket(dir int, name []byte) (inode uint64, ok bool) {
+// in a NUL. The error is that the process may not be looked into.
+func (w *SocketWalk) socket(dir int, name []byte) (inode uint64, ok bool, err error) {
 	n, err := readlinkat(dir, name, w.link[:])
+	if errors.Is(err, fs.ErrPermission) { // so the kernel says of one that ended just now, too, but once
+		if n, err = readlinkat(dir, name, w.link[:]); errors.Is(err, fs.ErrPermission) {
+			return 0, false, err
+		}
+	}
 	if err != nil {
-		return 0, false
+		return 0, false, nil // it was closed meanwhile
 	}
 	number, ok := bytes.CutPrefix(w.link[:n], []byte("socket:["))
 	if !ok {
-		return 0, false
+		return 0, false, nil
 	}
 	number, ok = bytes.CutSuffix(number, []byte("]"))
 	if !ok {
-		return 0, false
+		return 0, false, nil
 	}
-	return parseDecimal(number)
+	inode, ok = parseDecimal(number)
+	return inode, ok, nil
 }
 
 // name reads the name of the process whose descriptors are in dir: it is asked

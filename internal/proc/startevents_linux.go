@@ -236,7 +236,8 @@ func (e *StartEvents) send(words ...uint32) error {
 		msg = binary.NativeEndian.AppendUint32(msg, word)
 	}
 	return control(e.socket, func(fd int) error {
-		return os.NewSyscallError("sendto", unix.Sendto(fd, msg, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}))
+		_, err := unix.Write(fd, msg) // without an address it goes to the kernel
+		return os.NewSyscallError("write", err)
 	})
 }
 

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"dtc/internal/bounds"
 )
 
 // collected are the events of a subscription.
@@ -224,6 +226,7 @@ func FuzzStartEvents(f *testing.F) {
 		f.Add(msg[:eventSmallest])
 	}
 	f.Fuzz(func(t *testing.T, msg []byte) {
+		defer bounds.Alloc(t, len(msg))()
 		if e, ok := parseStart(msg); ok && e.PID <= 0 {
 			t.Errorf("event %+v", e)
 		}

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dtc"
+	"dtc/internal/bounds"
 )
 
 func TestUsageOfOurselves(t *testing.T) {
@@ -151,6 +152,7 @@ func TestCommand(t *testing.T) {
 func FuzzCommand(f *testing.F) {
 	f.Add([]byte("a\x00b\xffc\x00"), uint8(4))
 	f.Fuzz(func(t *testing.T, line []byte, limit uint8) {
+		defer bounds.Alloc(t, len(line))()
 		got := cutText(string(AppendArguments(nil, bytes.Clone(line))), int(limit))
 		if len(got) > int(limit) || !utf8.ValidString(got) || strings.ContainsAny(got, "\n\x00\x1b") {
 			t.Fatalf("%q at most %d: %q", line, limit, got)

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"dtc/internal/bounds"
 )
 
 const testPasswd = "root:x:0:0:root:/root:/bin/sh\n# comment:x:1:1\nbroken\n:x:2:2:::\ntoor:x:0:0:::\nbig:x:4294967296:0:::\n" +
@@ -65,6 +67,7 @@ func TestUsers(t *testing.T) {
 func FuzzPasswd(f *testing.F) {
 	f.Add([]byte(testPasswd))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounds.Alloc(t, len(data))()
 		p := parsePasswd(data)
 		for uid, name := range p.names {
 			if _, ok := p.numbers[name]; !ok || name == "" {

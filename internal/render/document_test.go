@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dtc"
+	"dtc/internal/bounds"
 )
 
 func memoryReport(host, address string) *dtc.Report {
@@ -268,6 +269,7 @@ func FuzzJSON(f *testing.F) {
 	f.Add("\x1b\"\\\u202e\xff", int64(-1), math.NaN())
 	f.Add("", int64(math.MaxInt64), 1e-300)
 	f.Fuzz(func(t *testing.T, s string, n int64, x float64) {
+		defer bounds.Alloc(t, len(s))()
 		for _, status := range dtc.Statuses() {
 			r := hostileReport(status.Status, s, n, x)
 			out := documentOf(t, Options{Format: FormatJSON}, r, r, failed(s, s, s+"."))

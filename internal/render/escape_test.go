@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/iotest"
 	"unicode/utf8"
+
+	"dtc/internal/bounds"
 )
 
 func TestEscape(t *testing.T) {
@@ -67,6 +69,7 @@ func FuzzEscape(f *testing.F) {
 		f.Add(s, 2)
 	}
 	f.Fuzz(func(t *testing.T, s string, cut int) {
+		defer bounds.Alloc(t, len(s))()
 		got := Escape(s)
 		checkSafe(t, got)
 		if strings.ContainsAny(got, "\n\t") {

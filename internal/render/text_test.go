@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"dtc"
+	"dtc/internal/bounds"
 )
 
 var taipei = time.FixedZone("CST", 8*3600)
@@ -285,6 +286,7 @@ func FuzzText(f *testing.F) {
 	f.Add("", int64(math.MaxInt64), math.Inf(1), 0)
 	f.Add("a\tb\"c,d\\", int64(math.MinInt64), -1e300, 70)
 	f.Fuzz(func(t *testing.T, s string, n int64, x float64, columns int) {
+		defer bounds.Alloc(t, len(s))()
 		for _, status := range append(dtc.Statuses(), dtc.StatusSummary{Status: dtc.Status("unheard")}) {
 			r := hostileReport(status.Status, s, n, x)
 			for _, format := range Formats() {

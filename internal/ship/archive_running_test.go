@@ -36,7 +36,7 @@ func (w *world) cascade() {
 func (w *world) caughtUp() {
 	w.t.Helper()
 	var all []logs.StreamInfo
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		all = w.store.Streams()
 		if len(all) == 1 && all[0].Lag != nil && *all[0].Lag == 0 {
 			return
@@ -57,7 +57,7 @@ func TestArchiveOfUnseenFileWhileRunning(t *testing.T) {
 				wr := w.writer("app.log")
 				all := wr.lines(20)
 				w.start()
-				w.shipper.finder.doubt = 20 * time.Second // also when the machine is busy
+				w.shipper.finder.doubt = 60 * time.Second // also when the machine is busy
 				w.up()
 				w.wait("app.log", all)
 				for range 2 {
@@ -89,7 +89,7 @@ func TestArchivesInCascadeWhileRunning(t *testing.T) {
 	wr := w.writer("app.log")
 	all := wr.lines(20)
 	w.start()
-	w.shipper.finder.doubt = 20 * time.Second
+	w.shipper.finder.doubt = 60 * time.Second
 	w.up()
 	w.wait("app.log", all)
 	w.unseen(func() {

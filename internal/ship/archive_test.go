@@ -119,7 +119,7 @@ func TestArchiveAfterRestart(t *testing.T) {
 // released waits until as many files are held.
 func (w *world) released(n int) {
 	w.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(60 * time.Second)
 	for w.shipper.host.Opened() != n && time.Now().Before(deadline) {
 		time.Sleep(10 * time.Millisecond)
 	}

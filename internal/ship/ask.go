@@ -9,14 +9,20 @@ import (
 	"dtc/internal/follow"
 )
 
-// question is what this side asked the monitor: whether its copy of sh begins
-// with the bytes that are left of the source.
+// question is what this side asked the monitor: whether its copy begins with the
+// bytes of a file.
 type question struct {
-	st    *stream
-	sh    *shipment
-	start int64 // of sh
-	end   int64
-	file  *follow.File
+	start, end int64
+	file       *follow.File
+	own        bool // the file is the question's own
+	yes, no    func(id uint64) error
+}
+
+// close lets the file of a question go that was not answered.
+func (q *question) close() {
+	if q.own {
+		_ = q.file.Close()
+	}
 }
 
 // ask asks for the hash of the copy of sh up to end; the caller holds st's
@@ -24,7 +30,11 @@ type question struct {
 func (x *session) ask(st *stream, sh *shipment, end int64) {
 	x.asked++
 	sh.asking = x.asked
-	x.questions[x.asked] = &question{st, sh, sh.Start, end, sh.File}
+	x.questions[x.asked] = &question{
+		start: sh.Start, end: end, file: sh.File,
+		yes: func(id uint64) error { return x.rewind(st, sh, id, end) },
+		no:  func(id uint64) error { return x.refute(st, sh, id) },
+	}
 	x.send(st, dtc.Frame{Kind: dtc.FrameAsk, ID: x.asked, Generation: sh.number, Offset: sh.Start, End: end})
 }
 
@@ -37,58 +47,58 @@ func (x *session) answered(f *dtc.Frame) error {
 	}
 	delete(x.questions, f.ID)
 	if f.Text != "" || f.End != q.end || len(f.Data) == 0 {
-		return x.refute(q, f.ID)
+		q.close()
+		return q.no(f.ID)
 	}
 	x.jobs.Go(func() {
 		sum, end, err := follow.Hash(q.file, q.start, q.end, x.ctx)
 		equal := err == nil && end == q.end && bytes.Equal(sum, f.Data)
-		decide := x.refute
+		q.close()
+		decide := q.no
 		if equal {
-			decide = x.rewind
+			decide = q.yes
 		}
-		x.deposit(message{apply: func() error { return decide(q, f.ID) }})
+		id := f.ID
+		x.deposit(message{apply: func() error { return decide(id) }})
 	})
 	return nil
 }
 
 // rewind ends a question: the source lost its end, and goes on from there.
-func (x *session) rewind(q *question, id uint64) error {
-	st, sh := q.st, q.sh
+func (x *session) rewind(st *stream, sh *shipment, id uint64, end int64) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if !x.asks(q, id) {
+	if !x.asks(st, sh, id) {
 		return nil
 	}
-	x.log.Info("a followed file lost its end", "path", st.path, "alias", st.alias, "from", sh.Position(), "to", q.end)
+	x.log.Info("a followed file lost its end", "path", st.path, "alias", st.alias, "from", sh.Position(), "to", end)
 	x.send(st, dtc.Frame{
-		Kind: dtc.FrameRewind, Generation: sh.number, Offset: q.end,
-		Text: clip(fmt.Sprintf("%s lost its end: it had %d bytes, and %d are left", st.path, sh.Position(), q.end)),
+		Kind: dtc.FrameRewind, Generation: sh.number, Offset: end,
+		Text: clip(fmt.Sprintf("%s lost its end: it had %d bytes, and %d are left", st.path, sh.Position(), end)),
 	})
-	sh.Shorten(q.end) // what of it was not read is lost
-	x.reattach(st)    // what the monitor says next is in no doubt
+	sh.Shorten(end) // what of it was not read is lost
+	x.reattach(st)  // what the monitor says next is in no doubt
 	return nil
 }
 
 // refute ends a question: what is in the source now is something else.
-func (x *session) refute(q *question, id uint64) error {
-	st := q.st
+func (x *session) refute(st *stream, sh *shipment, id uint64) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if !x.asks(q, id) {
+	if !x.asks(st, sh, id) {
 		return nil
 	}
 	if st.refuted == nil {
 		st.refuted = map[uint64]bool{}
 	}
-	st.refuted[q.sh.number] = true
+	st.refuted[sh.number] = true
 	x.reattach(st)
 	return nil
 }
 
-// asks reports whether an answer to q is still waited for, and ends that; the
+// asks reports whether an answer about sh is still waited for, and ends that; the
 // caller holds the stream's lock.
-func (x *session) asks(q *question, id uint64) bool {
-	st, sh := q.st, q.sh
+func (x *session) asks(st *stream, sh *shipment, id uint64) bool {
 	if st.session != x || !st.granted || sh.asking != id || st.shipments[sh.Generation] != sh {
 		return false
 	}
@@ -96,9 +106,16 @@ func (x *session) asks(q *question, id uint64) bool {
 	return true
 }
 
+// maxAskedOfUs is how many questions of the monitor wait at a time; each may have
+// a file open.
+const maxAskedOfUs = 256
+
 // asksUs answers the monitor's question for the hash of a source, beside the
 // rounds.
-func (x *session) asksUs(st *stream, f *dtc.Frame) {
+func (x *session) asksUs(st *stream, f *dtc.Frame) error {
+	if x.askedOfUs.Load() >= maxAskedOfUs {
+		return fmt.Errorf("%w: more than %d questions at a time", errProtocol, maxAskedOfUs)
+	}
 	st.mu.Lock()
 	answer := dtc.Frame{
 		Kind: dtc.FrameAnswer, Stream: f.Stream, Epoch: st.epoch, ID: f.ID,
@@ -118,10 +135,12 @@ func (x *session) asksUs(st *stream, f *dtc.Frame) {
 	if file == nil {
 		answer.Text = "not known: the source of this generation is not there any more"
 		x.push(answer)
-		return
+		return nil
 	}
 	end := f.End
+	x.askedOfUs.Add(1)
 	x.jobs.Go(func() {
+		defer x.askedOfUs.Add(-1)
 		x.hashing <- struct{}{}
 		sum, to, err := x.hash(file, answer.Offset, end)
 		<-x.hashing
@@ -138,6 +157,7 @@ func (x *session) asksUs(st *stream, f *dtc.Frame) {
 			return nil
 		}})
 	})
+	return nil
 }
 
 // maxHollowHash is the longest hole whose hash is kept: a verification asks for

@@ -36,7 +36,7 @@ func (st *stream) choose(r *follow.Reader, now time.Time) (*shipment, task) {
 		since   time.Time // when all earlier ones had been read once; zero: not yet
 	)
 	since = now.Add(-maxHold)
-	for _, g := range st.chain.Generations {
+	for i, g := range st.chain.Generations {
 		sh := st.shipment(g)
 		if q := st.sought(g); q != nil {
 			blocked, since = true, later(since, q.hold.Add(-maxHold))
@@ -71,6 +71,13 @@ func (st *stream) choose(r *follow.Reader, now time.Time) (*shipment, task) {
 				continue
 			}
 		}
+		if opens {
+			if other, wait := st.cutBehind(r, i); wait {
+				continue
+			} else if other != nil {
+				return other, taskCut
+			}
+		}
 		if best == nil || sh.turn < best.turn {
 			best, what = sh, t
 		}
@@ -83,6 +90,26 @@ func (st *stream) choose(r *follow.Reader, now time.Time) (*shipment, task) {
 		blocked = true
 	}
 	return best, what
+}
+
+// cutBehind returns the first generation behind number i that was begun and has
+// been cut since: what was in its file before may come before generation i, which
+// may be a copy of what was in it later. It reports wait if that is being found
+// out.
+func (st *stream) cutBehind(r *follow.Reader, i int) (cut *shipment, wait bool) {
+	for _, g := range st.chain.Generations[i+1:] {
+		sh := st.shipments[g]
+		if sh == nil || sh.unbegun() || sh.sealed || sh.Copy || sh.File == nil {
+			continue
+		}
+		if sh.asking != 0 {
+			return nil, true
+		}
+		if _, err := r.Look(g); errors.Is(err, follow.ErrCut) {
+			return sh, false
+		}
+	}
+	return nil, false
 }
 
 // unbegun reports whether nothing of a generation was ever sent, as far as the

@@ -12,6 +12,14 @@ import (
 // touch notes that something of st may have changed, and lets the connection
 // look. It may be called by anyone who holds no lock of a stream.
 func (s *Shipper) touch(st *stream) {
+	if x := s.note(st); x != nil {
+		x.wake()
+	}
+}
+
+// note is touch for who lets the connection look when all is noted. It returns
+// the connection if st was not queued up there before.
+func (s *Shipper) note(st *stream) *session {
 	now := time.Now().UnixNano()
 	if old := st.touched.Swap(now); now-old > int64(time.Second) {
 		s.dmu.Lock()
@@ -23,11 +31,15 @@ func (s *Shipper) touch(st *stream) {
 		}
 		s.dmu.Unlock()
 	}
-	if x := s.session.Load(); x != nil {
-		x.enqueue(st)
-	} else {
+	x := s.session.Load()
+	if x == nil {
 		s.soil(st) // to keep track of what happens to it
+		return nil
 	}
+	if !x.queueUp(st) {
+		return nil
+	}
+	return x
 }
 
 // soil notes that the path of st is to be looked at.

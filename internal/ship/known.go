@@ -106,7 +106,9 @@ func (s *Shipper) adopt(k knownStream) *stream {
 			continue
 		}
 		path := k.origins[len(k.origins)-1].Path
-		if filepath.IsAbs(path) && r.glob.Matches(path) && r.alias(path) == k.alias {
+		// The path is the monitor's word: behind a link ".." leads out of the
+		// pattern's folders.
+		if filepath.IsAbs(path) && filepath.Clean(path) == path && r.glob.Matches(path) && r.alias(path) == k.alias {
 			return s.add(r, path, k.alias)
 		}
 	}

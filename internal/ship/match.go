@@ -57,6 +57,10 @@ func (x *session) granted(st *stream, f *dtc.Frame) {
 func (x *session) match(st *stream) {
 	m := &matching{x: x, st: st, reader: x.reader, remotes: slices.Clone(st.pending), plain: true, log: x.log}
 	if err := m.run(); err != nil {
+		if errors.Is(err, errAsked) { // the answer wakes it
+			st.wakeAt(time.Now().Add(matchSlow))
+			return
+		}
 		st.attempts++
 		if st.attempts%matchTries == 1 {
 			x.log.Info("a stream waits until its files can be read", "alias", st.alias, "path", st.path, "error", err)
@@ -333,34 +337,16 @@ func (m *matching) findRotated() error {
 			return err
 		}
 	}
-	for i := range slices.Backward(m.remotes) {
+	for i := range m.remotes {
 		if j := m.takeCopy(&m.remotes[i], &family); j >= 0 && i == len(m.remotes)-1 {
 			last = j
 		}
 	}
-	m.takeNewer(&family, last)
+	if err := m.takeNewer(&family, last); err != nil {
+		return err
+	}
 	m.sortNew(&family)
 	return nil
-}
-
-// sortNew brings what the monitor does not know into the order of the family.
-func (m *matching) sortNew(family *follow.Family) {
-	index := map[follow.Identity]int{}
-	for i, mem := range family.Members {
-		index[mem.ID.Light()] = i
-	}
-	at := -1 // what is not of the family stays behind what is before it
-	m.st.chain.Sort(func(g *follow.Generation) (int, bool) {
-		if sh := m.st.shipments[g]; sh != nil && sh.number != 0 {
-			return 0, false
-		}
-		if i, ok := index[g.Origin.Light()]; ok {
-			at = i
-		} else if g == m.st.chain.Current() {
-			at = len(family.Members)
-		}
-		return at, true
-	})
 }
 
 // takeKnown continues a generation in a member of the family that is its file.
@@ -385,85 +371,6 @@ func (m *matching) takeKnown(r *remote, mem *follow.Member) error {
 		m.st.remove(sh)
 	}
 	return nil
-}
-
-// takeCopy continues a generation whose file is gone or has other content now
-// in a member of the family that is a copy of it. It returns the member's
-// index, -1 if there is none.
-func (m *matching) takeCopy(r *remote, family *follow.Family) int {
-	if r.found != nil || r.Sealed || r.told {
-		return -1
-	}
-	for i := range slices.Backward(family.Members) {
-		mem := &family.Members[i]
-		if mem.File == nil || mem.Name == mem.Base || m.newest(mem.ID) != nil || !m.reader.Proves(mem.File, r.GenerationState) {
-			continue
-		}
-		g := m.insert(mem.File, r)
-		mem.File = nil
-		if m.reader.Resume(g, r.GenerationState) != nil {
-			m.st.chain.Remove(g)
-			return -1
-		}
-		g.Copy, g.Ended = true, true
-		m.continueIn(r, m.st.shipment(g))
-		return i
-	}
-	return -1
-}
-
-// takeNewer takes the members of the family that came after the newest
-// generation that the monitor has: the last one met, or else, if its file is
-// gone, those that were made later than it.
-func (m *matching) takeNewer(family *follow.Family, last int) {
-	newest := &m.remotes[len(m.remotes)-1]
-	if !m.first || newest.found != nil && last < 0 {
-		return // what came after it was seen
-	}
-	current := m.st.chain.Current()
-	if last < 0 && current != nil && newest.origin.Same(current.Origin.Identity) {
-		return // its file is at the path with other content: siblings are copies of who knows what
-	}
-	next := m.firstNew()
-	for i := range family.Members {
-		mem := &family.Members[i]
-		if mem.Compressed && m.later(family, i, last) {
-			m.takeArchive(mem, next)
-		}
-		if mem.File == nil || !m.plain || mem.Name == mem.Base || m.newest(mem.ID) != nil || !m.st.chain.Stranger(mem.ID) || m.st.chain.Held(mem.ID) != nil {
-			continue
-		}
-		later := i > last
-		if last < 0 {
-			later = newest.origin.Birth != 0 && mem.ID.Birth > newest.origin.Birth
-		}
-		if later && !m.isCopy(mem) {
-			m.st.chain.Insert(mem.File, follow.Origin{Identity: mem.ID, Path: m.st.path}, next)
-			mem.File = nil
-		}
-	}
-}
-
-// isCopy reports whether a file is a copy of something that the monitor has of
-// another one, which was truncated since, or of which nobody can say so any more.
-// Of what was complete a copy has no more: a longer file only begins like it.
-func (m *matching) isCopy(mem *follow.Member) bool {
-	return slices.ContainsFunc(m.remotes, func(r remote) bool {
-		complete := r.Sealed && mem.Stat.Size <= r.Position
-		gone := complete && r.found == nil && !r.known && r.Position-r.Start >= dtc.HeadSize // perhaps truncated before
-		return (m.truncated(&r) && (complete || !r.Sealed) || gone) && m.reader.Proves(mem.File, r.GenerationState)
-	})
-}
-
-// truncated reports whether the file of r had other content later: the monitor
-// may know that, or it is seen now.
-func (m *matching) truncated(r *remote) bool {
-	if n := m.newest(r.origin.Identity); n != nil && n.origin.Incarnation > r.origin.Incarnation {
-		return true
-	}
-	return slices.ContainsFunc(m.st.chain.Generations, func(g *follow.Generation) bool {
-		return g.Origin.Same(r.origin.Identity) && g.Origin.Incarnation > r.origin.Incarnation
-	})
 }
 
 // insert puts the file of r before everything that came later.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"time"
+	"unicode/utf8"
 
 	"dtc"
 	"dtc/internal/follow"
@@ -339,10 +340,14 @@ func (x *session) tellSize(st *stream, now time.Time) {
 	x.send(st, f)
 }
 
-// clip makes text fit a frame.
+// clip makes text fit a frame, and cuts no character.
 func clip(text string) string {
-	if len(text) > dtc.MaxText {
-		text = text[:dtc.MaxText]
+	n := dtc.MaxText
+	if len(text) <= n {
+		return text
 	}
-	return text
+	for n > dtc.MaxText-utf8.UTFMax && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n]
 }

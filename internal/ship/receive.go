@@ -155,7 +155,7 @@ func (x *session) handleStream(f *dtc.Frame) error {
 	case dtc.FrameNack:
 		x.nacked(st, f)
 	case dtc.FrameAsk:
-		x.asksUs(st, f)
+		return x.asksUs(st, f)
 	case dtc.FramePaused:
 		x.log.Warn("the monitor cannot store a stream at the moment", "alias", st.alias, "reason", f.Text)
 	case dtc.FrameResumed:

@@ -37,7 +37,7 @@ func newRemoteWorld(t *testing.T, files ...File) (*world, *fileServer) {
 func (w *world) quality(alias, want string) {
 	w.t.Helper()
 	var got []string
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		got = nil
 		for _, i := range w.store.Streams() {
 			if i.Alias == alias {

@@ -284,7 +284,7 @@ func TestChurn(t *testing.T) {
 		}
 	}
 	last := incarnation(churns(), sizes[churns()])
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(60 * time.Second)
 	for !bytes.HasSuffix(w.copyOf("app.log"), last) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the last incarnation did not come: %d bytes", len(w.copyOf("app.log")))

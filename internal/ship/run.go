@@ -14,7 +14,7 @@ import (
 const (
 	sweepActive  = 250 * time.Millisecond // looks at what changed lately
 	sweepIdle    = 5 * time.Second        // and at everything else
-	activeFor    = 2 * time.Second        // that a change makes a stream active
+	activeFor    = time.Second            // that a change makes a stream active
 	pollFast     = 10 * time.Millisecond  // looks at a file that changed just now and whose changes the system does not tell of
 	pollSlower   = 20                     // times the time since then are the looks that follow apart
 	pathsSoonest = time.Second            // looks at the path of such a file, whatever the configuration says
@@ -280,7 +280,7 @@ func (l *loop) look(st *stream) {
 	st.mu.Lock()
 	var touched bool
 	if st.session != nil && st.granted {
-		touched = st.differs()
+		touched = l.differs(st)
 	} else {
 		touched = l.prove(st)
 	}
@@ -292,16 +292,24 @@ func (l *loop) look(st *stream) {
 
 // differs reports whether a file has another size than what was read of it, or
 // changed in another way; the caller holds st.mu.
-func (st *stream) differs() bool {
+func (l *loop) differs(st *stream) bool {
 	for _, g := range st.chain.Generations {
-		if g.File == nil || g.Copy {
-			continue
-		}
-		if g.Changed() {
+		if g.File != nil && !g.Copy && g.Changed() && !l.rests(st, g) {
 			return true
 		}
 	}
 	return false
+}
+
+// rests proves that nothing is to be done for a file that changed: most often
+// all of it was read, and nobody has looked at it since. Whatever else it may be
+// is left to the connection.
+func (l *loop) rests(st *stream, g *follow.Generation) bool {
+	if len(st.chain.Generations) > 1 || g != st.chain.Current() || g.Doubtful() || g.File.Remote() {
+		return false
+	}
+	_, err := l.prover.Look(g)
+	return err == nil && g.Left() == 0 && len(g.Losses) == 0
 }
 
 // prove keeps track of what happens to files of which nothing can be sent at
@@ -338,9 +346,14 @@ func (s *Shipper) listen(w *follow.Watcher) {
 			return
 		}
 		s.heed(events)
+		if x := s.session.Load(); x != nil {
+			x.attend()
+		}
 	}
 }
 
+// heed notes what events concern, and leaves it to its caller to let the
+// connection look.
 func (s *Shipper) heed(events []follow.Event) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -348,7 +361,7 @@ func (s *Shipper) heed(events []follow.Event) {
 		switch e := &events[i]; {
 		case e.Token != 0:
 			if st := s.tokens[e.Token]; st != nil {
-				s.touch(st)
+				s.note(st)
 			}
 		case e.Kind == follow.Lost:
 			s.forgetPassages()
@@ -369,7 +382,7 @@ func (s *Shipper) heedName(e *follow.Event) {
 	if sp != nil {
 		for _, st := range sp.streams {
 			if e.Kind == follow.Wrote {
-				s.touch(st)
+				s.note(st)
 			} else {
 				s.heedPath(st, e)
 				s.soil(st)

@@ -186,7 +186,7 @@ func TestDeletedWhileLinkIsDown(t *testing.T) {
 	if e := w.told(""); len(e) != 0 {
 		t.Fatalf("events: %+v", e)
 	}
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(60 * time.Second)
 	for w.shipper.host.Opened() != 1 && time.Now().Before(deadline) {
 		time.Sleep(10 * time.Millisecond)
 	}

@@ -126,6 +126,6 @@ func (t *searching) takeLater(last int) {
 		}
 		m.remotes[len(m.remotes)-1].found = nil
 	}
-	m.takeNewer(&t.family, last)
+	_ = m.takeNewer(&t.family, last) // it asks nobody
 	m.sortNew(&t.family)
 }

@@ -23,15 +23,19 @@ const (
 	deadline = 10 * time.Second // without anything heard, while something is not acknowledged
 	minPing  = 100 * time.Millisecond
 	maxTurns = 64 // of streams in one round
+
+	lightLoad  = 64 << 10 // bytes on their way, and
+	lightQueue = 16       // streams that wait, with which a round takes no time
 )
 
 var (
 	errSilent   = errors.New("nothing was heard from the monitor for 10 s though an answer is due")
+	errOver     = errors.New("the connection is over")
 	errProtocol = errors.New("the monitor broke the log protocol")
 )
 
-// session is one connection. Its rounds are synchronous; beside them only recv
-// runs, and hashing that takes long.
+// session is one connection. Its rounds are synchronous, in one goroutine at a
+// time; beside them only recv runs, and hashing that takes long.
 type session struct {
 	s      *Shipper
 	log    *slog.Logger
@@ -56,7 +60,10 @@ type session struct {
 	amu      sync.RWMutex // guards attached
 	attached []*stream    // by number, from 1
 
-	// Of the rounds alone.
+	rounds    sync.Mutex // held during a round; guards all below, taken first
+	failed    error      // why there are no more rounds
+	hasty     bool       // the round is not to take long
+	timer     *time.Timer
 	ready     bool      // the monitor told what it knows
 	features  uint64    // that the monitor has
 	seen      uint64    // streams ever made, when those were last looked through
@@ -79,6 +86,7 @@ type session struct {
 	waited    time.Time // since when an answer is due
 	jobs      sync.WaitGroup
 	hashing   chan struct{} // holds one while a hash is made for the monitor
+	askedOfUs atomic.Int32  // questions of the monitor that wait
 	hollow    hollowHash    // of the last hole that was hashed; for who holds a place in hashing
 	ctx       func() error  // reports whether the connection is to end
 }
@@ -99,7 +107,7 @@ func newSession(s *Shipper, link Link) *session {
 	return &session{
 		s: s, log: s.log, link: m, meter: m, reader: s.host.NewReader(), start: time.Now(), wakeup: make(chan struct{}, 1),
 		starved: map[*stream]struct{}{}, timed: map[*stream]time.Time{}, told: map[uint64]bool{}, has: map[string]bool{}, questions: map[uint64]*question{},
-		hashing: make(chan struct{}, 1),
+		hashing: make(chan struct{}, 1), timer: time.NewTimer(0),
 	}
 }
 
@@ -110,6 +118,9 @@ func (x *session) run(ctx context.Context) error {
 	defer func() {
 		cancel()
 		_ = x.link.Close()
+		x.rounds.Lock()
+		x.failed = errOver // for who comes too late
+		x.rounds.Unlock()
 		wg.Wait()
 		x.jobs.Wait()
 	}()
@@ -121,21 +132,67 @@ func (x *session) run(ctx context.Context) error {
 		_ = x.link.Close()
 	})
 	x.push(dtc.Frame{Kind: dtc.FrameHello, ID: protocol, Text: clip(x.s.boot)})
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	defer x.timer.Stop()
 	for {
-		next, err := x.round(time.Now())
-		if err != nil {
+		if err := x.next(); err != nil {
 			return err
 		}
-		timer.Reset(time.Until(next))
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-x.wakeup:
-		case <-timer.C:
+		case <-x.timer.C:
 		}
 	}
+}
+
+// next does a round, and sets the timer for the one after it.
+func (x *session) next() error {
+	x.rounds.Lock()
+	defer x.rounds.Unlock()
+	if x.failed != nil {
+		return x.failed
+	}
+	next, err := x.round(time.Now())
+	x.failed = err
+	x.timer.Reset(time.Until(next))
+	return err
+}
+
+// attend has a round done for what was queued up: in the caller's goroutine, if
+// that is done in no time. For a line now and then a change of goroutines, which
+// is mostly one of threads, costs more than all else.
+func (x *session) attend() {
+	x.mu.Lock()
+	waiting := len(x.queue)
+	x.mu.Unlock()
+	if waiting == 0 {
+		return
+	}
+	if waiting > lightQueue || x.inflight.Load() > lightLoad || !x.rounds.TryLock() {
+		x.wake()
+		return
+	}
+	defer x.rounds.Unlock()
+	if x.failed != nil || !x.light() {
+		x.wake()
+		return
+	}
+	x.hasty = true
+	next, err := x.round(time.Now())
+	x.hasty = false
+	if x.failed = err; err != nil {
+		x.wake() // the session's own goroutine ends it
+		return
+	}
+	x.timer.Reset(time.Until(next))
+}
+
+// light reports whether nothing waits but what was queued up.
+func (x *session) light() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.ready && len(x.inbox)+len(x.small)+len(x.bulk)+len(x.starved) == 0 && x.fails == nil
 }
 
 // round does all that can be done now, and returns when there may be more to do
@@ -196,6 +253,9 @@ func (x *session) serve() error {
 		case outIdle:
 		}
 		x.schedule(st)
+		if x.hasty && (out == outBulk || out == outFull) {
+			break
+		}
 		if len(x.small) == 0 && out != outBulk && len(x.bulk) > 0 {
 			// A live line does not wait until the bytes of others fill the buffer.
 			if err := x.link.Flush(); err != nil {
@@ -275,13 +335,21 @@ func (x *session) dueAt(t time.Time) {
 
 // enqueue asks for a turn of st. It may be called by anyone.
 func (x *session) enqueue(st *stream) {
+	if x.queueUp(st) {
+		x.wake()
+	}
+}
+
+// queueUp is enqueue for who sees to it that a round follows. It answers false
+// if st waits for one already.
+func (x *session) queueUp(st *stream) bool {
 	if st.queued.Swap(x) == x {
-		return
+		return false
 	}
 	x.mu.Lock()
 	x.queue = append(x.queue, st)
 	x.mu.Unlock()
-	x.wake()
+	return true
 }
 
 // forgo notes that nothing more comes of the stream of a number. It may be
@@ -368,6 +436,9 @@ func (x *session) keepAlive(now time.Time) (time.Time, error) {
 // detach ends what the streams know of the connection.
 func (x *session) detach() {
 	x.fenced.warn(x.log)
+	for _, q := range x.questions {
+		q.close()
+	}
 	for _, st := range x.attached {
 		st.mu.Lock()
 		if st.session == x {

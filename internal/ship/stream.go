@@ -74,6 +74,7 @@ type grant struct {
 	toMatch  bool      // pending holds a State that could not be matched yet
 	pending  []remote
 	attempts int
+	alike    map[likened]likeness
 }
 
 // loss is a generation whose rest is not to be found.

@@ -220,7 +220,7 @@ func (w *world) copyOf(alias string) []byte {
 // wait waits until the copy has exactly these bytes, and stays so.
 func (w *world) wait(alias string, want []byte) {
 	w.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(60 * time.Second)
 	for {
 		got := w.copyOf(alias)
 		if bytes.Equal(got, want) {
@@ -264,7 +264,7 @@ func (w *world) told(state dtc.State) []dtc.Event {
 
 func (w *world) wantEvents(state dtc.State, n int) []dtc.Event {
 	w.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(60 * time.Second)
 	for len(w.told(state)) < n && time.Now().Before(deadline) {
 		time.Sleep(5 * time.Millisecond)
 	}

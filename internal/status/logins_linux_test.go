@@ -14,6 +14,7 @@ import (
 	"unicode"
 
 	"dtc"
+	"dtc/internal/bounds"
 )
 
 // utmpRecord is struct utmp of amd64.
@@ -247,6 +248,7 @@ func FuzzUtmp(f *testing.F) {
 	f.Add([]byte(utmp(f, record(7, 1, "pts/0", "root", "10.0.0.1"), record(8, 1, "", "", ""))))
 	f.Add(make([]byte, 3*utmp64.size))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounds.Alloc(t, len(data))()
 		users := parseUtmp(data)
 		if len(users) > len(data)/utmp32.size {
 			t.Errorf("%d users in %d bytes", len(users), len(data))
@@ -262,6 +264,7 @@ func FuzzUtmp(f *testing.F) {
 func FuzzSession(f *testing.F) {
 	f.Add([]byte("UID=0\nUSER=root\nCLASS=user\nTTY=pts/0\nREMOTE_HOST=h\nLEADER=1\nREALTIME=1790000000123456\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounds.Alloc(t, len(data))()
 		u, ok := parseSession(data)
 		if ok != (u.PID != 0) || u.PID < dtc.Absent || strings.ContainsFunc(u.Name+u.Line+u.From, func(r rune) bool { return r == '\n' && unicode.IsSpace(r) }) {
 			t.Errorf("%v %+v", ok, u)
@@ -272,6 +275,7 @@ func FuzzSession(f *testing.F) {
 func FuzzMountTable(f *testing.F) {
 	f.Add([]byte("22 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n30 22 0:45 / /mnt/a\\040b rw shared:1 - nfs4 s:/ex rw\n1 2 3:4  -  \n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounds.Alloc(t, len(data))()
 		mounts := parseMountTable(data)
 		if chosen := chooseMounts(mounts); len(chosen) > len(mounts) || len(mounts) > 0 && len(chosen) == 0 {
 			t.Errorf("%d of %d mounts", len(chosen), len(mounts))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"dtc/internal/bounds"
 	"dtc/internal/proc"
 )
 
@@ -46,7 +47,8 @@ bad                  /dev/y        no 1-2
 
 func FuzzFiles(f *testing.F) {
 	f.Add([]byte("MemTotal: 1 kB\ncpu0 1 2 3 4 5\nprocessor : 1\nA=\"b\\\"\nroot:x:0:0:::\n1 2 3:4 / /a\\040 - nfs b\nserial /dev/ttyS 4 64-95 serial\n"))
-	f.Fuzz(func(_ *testing.T, data []byte) {
+	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounds.Alloc(t, len(data))()
 		_, _ = parseMeminfo(data)
 		parseCPUTimes(data)
 		parseCPUInfo(data)

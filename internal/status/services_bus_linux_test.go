@@ -14,16 +14,18 @@ import (
 	"time"
 
 	"dtc"
+	"dtc/internal/bounds"
+	"dtc/internal/dbus"
 )
 
 // aReply is an answer to the call with a serial number.
 func aReply(serial uint32, signature string, body []byte) []byte {
-	return aMessage(busReplyKind, serial, []string{"\x08g", signature}, body)
+	return aMessage(dbus.ReplyKind, serial, []string{"\x08g", signature}, body)
 }
 
 // anError is an error as an answer.
 func anError(serial uint32, name, text string) []byte {
-	return aMessage(busErrorKind, serial, []string{"\x04s", name, "\x08g", "s"}, appendText(nil, text))
+	return aMessage(dbus.ErrorKind, serial, []string{"\x04s", name, "\x08g", "s"}, dbus.AppendText(nil, text))
 }
 
 // aMessage is a message with header fields: the code and the type of each, and
@@ -32,29 +34,29 @@ func aMessage(kind byte, replyTo uint32, fields []string, body []byte) []byte {
 	b := binary.LittleEndian.AppendUint32([]byte{'l', kind, 0, 1}, uint32(len(body)))
 	b = append(b, 1, 0, 0, 0, 0, 0, 0, 0)
 	if replyTo > 0 {
-		b = binary.LittleEndian.AppendUint32(append(b, busReplySerial, 1, 'u', 0), replyTo)
+		b = binary.LittleEndian.AppendUint32(append(b, 5, 1, 'u', 0), replyTo)
 	}
 	for i := 0; i < len(fields); i += 2 {
-		b = append(appendPadding(b, 8), fields[i][0], 1, fields[i][1], 0)
+		b = append(dbus.AppendPadding(b, 8), fields[i][0], 1, fields[i][1], 0)
 		if fields[i][1] == 'g' {
 			b = append(append(append(b, byte(len(fields[i+1]))), fields[i+1]...), 0)
 		} else {
-			b = appendText(b, fields[i+1])
+			b = dbus.AppendText(b, fields[i+1])
 		}
 	}
-	binary.LittleEndian.PutUint32(b[busFixedHeader-4:], uint32(len(b)-busFixedHeader))
-	return append(appendPadding(b, 8), body...)
+	binary.LittleEndian.PutUint32(b[16-4:], uint32(len(b)-16))
+	return append(dbus.AppendPadding(b, 8), body...)
 }
 
 // aList is the answer of ListUnits with units of these names, all active.
 func aList(names ...string) []byte {
 	b := make([]byte, 8)
 	for _, name := range names {
-		b = appendPadding(b, 8)
+		b = dbus.AppendPadding(b, 8)
 		for _, s := range []string{name, "of " + name, "loaded", "active", "running", "", "/unit/" + name} {
-			b = appendText(b, s)
+			b = dbus.AppendText(b, s)
 		}
-		b = appendText(appendText(append(appendPadding(b, 4), 0, 0, 0, 0), ""), "/")
+		b = dbus.AppendText(dbus.AppendText(append(dbus.AppendPadding(b, 4), 0, 0, 0, 0), ""), "/")
 	}
 	binary.LittleEndian.PutUint32(b, uint32(len(b)-8))
 	return b
@@ -87,12 +89,12 @@ func (b *aBus) say(message []byte) bool {
 
 // hear reads a call, and gives its body.
 func (b *aBus) hear() []byte {
-	m, err := readBusMessage(b.in, &b.buf)
+	m, err := dbus.ReadMessage(b.in, &b.buf)
 	if err != nil {
 		return nil
 	}
-	b.serial = binary.LittleEndian.Uint32(b.buf.Bytes()[8:])
-	return m.body
+	b.serial = m.Serial
+	return m.Body
 }
 
 // greet does what comes before the first message.
@@ -181,7 +183,7 @@ func TestHostileBus(t *testing.T) {
 		{"the other byte order", "no message of D-Bus", afterGreeting(bytes.Replace(aReply(1, listSignature, aList()), []byte("l"), []byte("B"), 1))},
 		{"a huge body", "larger than any answer", afterGreeting(header(0, 1<<31))},
 		{"a huge header", "larger than any answer", afterGreeting(header(1<<31, 0))},
-		{"a body that does not come", "no whole answer in time", afterGreeting(header(0, maxBusMessage))},
+		{"a body that does not come", "no whole answer in time", afterGreeting(header(0, dbus.MaxMessage))},
 		{"a header that does not end", "no message of D-Bus", afterGreeting(append(header(8, 0), "\x06\x01s\x00\xff\xff\xff\xff"...))},
 		{"a header field of no such type", "no message of D-Bus", afterGreeting(append(header(8, 0), "\x06\x01d\x00\xff\xff\xff\xff"...))},
 		{"half a message", "EOF", func(b *aBus) {
@@ -200,11 +202,11 @@ func TestHostileBus(t *testing.T) {
 			for b.say(aReply(77, listSignature, aList())) {
 			}
 		}},
-		{"other types", "is of the types \"as\"", afterGreeting(aReply(1, "as", appendTexts(nil, "a")))},
+		{"other types", "is of the types \"as\"", afterGreeting(aReply(1, "as", dbus.AppendTexts(nil, "a")))},
 		{"an array that is too long", "no message of D-Bus", afterGreeting(aReply(1, listSignature, []byte("\xff\xff\xff\x00\x00\x00\x00\x00")))},
 		{"half a list", "no message of D-Bus", afterGreeting(aReply(1, listSignature, []byte("\x10\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00a\x00\x00\x00aaaaaaaa")))},
 		{"an error", "ListUnitsByPatterns: Access denied", afterGreeting(anError(1, "org.freedesktop.DBus.Error.AccessDenied", "Access denied"))},
-		{"an error without a text", "ListUnitsByPatterns: a.b.C", afterGreeting(aMessage(busErrorKind, 1, []string{"\x04s", "a.b.C"}, nil))},
+		{"an error without a text", "ListUnitsByPatterns: a.b.C", afterGreeting(aMessage(dbus.ErrorKind, 1, []string{"\x04s", "a.b.C"}, nil))},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -321,7 +323,7 @@ func TestManyServices(t *testing.T) {
 			if b.hear() == nil {
 				return
 			}
-			if waiting++; waiting > busWindow {
+			if waiting++; waiting > dbus.Window {
 				t.Errorf("%d calls at once", waiting)
 			}
 			if b.in.Buffered() == 0 {
@@ -352,22 +354,6 @@ func TestWithoutSystemd(t *testing.T) {
 	}
 }
 
-// TestCall compares a call with the bytes that the specification asks for.
-func TestCall(t *testing.T) {
-	c := busCall{destination: "d.d", path: "/p", face: "i.i", method: "M", signature: "ss", body: appendText(appendText(nil, "abc"), "")}
-	const want = "l\x01\x02\x01" + "\x0d\x00\x00\x00" + "\x07\x00\x00\x00" + "\x48\x00\x00\x00" +
-		"\x01\x01o\x00\x02\x00\x00\x00/p\x00" + "\x00\x00\x00\x00\x00" +
-		"\x02\x01s\x00\x03\x00\x00\x00i.i\x00" + "\x00\x00\x00\x00" +
-		"\x03\x01s\x00\x01\x00\x00\x00M\x00" + "\x00\x00\x00\x00\x00\x00" +
-		"\x06\x01s\x00\x03\x00\x00\x00d.d\x00" + "\x00\x00\x00\x00" +
-		"\x08\x01g\x00\x02ss\x00" +
-		"\x03\x00\x00\x00abc\x00\x00\x00\x00\x00\x00"
-	got := string(c.message(7))
-	if got != want {
-		t.Errorf("got\n%q, want\n%q", got, want)
-	}
-}
-
 // FuzzBusMessage has to do with whatever comes from a bus.
 func FuzzBusMessage(f *testing.F) {
 	f.Add(aReply(1, listSignature, aList("a.service", "b.mount")))
@@ -376,23 +362,28 @@ func FuzzBusMessage(f *testing.F) {
 	f.Add(anError(4, "org.freedesktop.DBus.Error.UnknownMethod", "Unknown method"))
 	f.Add(aMessage(4, 0, []string{"\x01o", "/a", "\x02s", "org.freedesktop.DBus", "\x03s", "NameAcquired"}, nil))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounds.Alloc(t, len(data))()
 		var buf bytes.Buffer
-		m, err := readBusMessage(bytes.NewReader(data), &buf)
+		m, err := dbus.ReadMessage(bytes.NewReader(data), &buf)
 		if err != nil {
 			return
 		}
-		if len(m.body) > len(data) || buf.Cap() > 2*len(data)+1024 {
-			t.Errorf("%d bytes, %d of memory, of %d", len(m.body), buf.Cap(), len(data))
+		if len(m.Body) > len(data) || buf.Cap() > 2*len(data)+1024 {
+			t.Errorf("%d bytes, %d of memory, of %d", len(m.Body), buf.Cap(), len(data))
 		}
-		if v, err := m.values(m.signature); err == nil {
+		if v, err := m.Values(m.Signature); err == nil {
 			const least = 8 * 5 // bytes of a unit
-			if units := takeUnits(v); len(units) > len(m.body)/least {
-				t.Errorf("%d units of %d bytes", len(units), len(m.body))
+			if units := takeUnits(v); len(units) > len(m.Body)/least {
+				t.Errorf("%d units of %d bytes", len(units), len(m.Body))
 			}
-			if since, err := takeTime(&busValues{b: m.body}); err != nil && !since.IsZero() {
+		}
+		if v, err := m.Values(m.Signature); err == nil {
+			if since, err := takeTime(v); err != nil && !since.IsZero() {
 				t.Errorf("since %v, %v", since, err)
 			}
-			if pid, _ := takePID(&busValues{b: m.body}); pid == 0 || pid > maxPID {
+		}
+		if v, err := m.Values(m.Signature); err == nil {
+			if pid, _ := takePID(v); pid == 0 || pid > maxPID {
 				t.Errorf("pid %d", pid)
 			}
 		}

@@ -12,6 +12,7 @@ import (
 	"howett.net/plist"
 
 	"dtc"
+	"dtc/internal/bounds"
 )
 
 // aJobFile is a file as /Library/LaunchDaemons has them.
@@ -131,6 +132,7 @@ func FuzzJob(f *testing.F) {
 	f.Add(binaryJob(f, map[string]any{"Label": "b", "ProgramArguments": []string{"/bin/b", "-x"}, "Nice": 5}))
 	f.Add([]byte(`{ Label = b; Program = "/bin/b"; }`))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounds.Alloc(t, len(data))()
 		job, err := parseJob(data)
 		if err == nil && job.Label == "" {
 			t.Error("a job without a label")

@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"dtc"
+	"dtc/internal/dbus"
 )
 
 const (
@@ -24,17 +24,16 @@ const (
 // order, and since when each service is in its state, as systemctl status tells
 // it. systemd is asked over D-Bus.
 func (c *Collector) services(ctx context.Context) ([]dtc.Service, []string, error) {
-	if _, err := os.Stat(c.host.path("run/systemd/system")); errors.Is(err, fs.ErrNotExist) {
-		// The test of sd_booted(3).
-		return nil, nil, fmt.Errorf("this host's init is not systemd: %w", err)
+	if !dbus.Booted(c.host.root) {
+		return nil, nil, fmt.Errorf("this host's init is not systemd: %w", fs.ErrNotExist)
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeFor(ctx, servicesTimeout))
 	defer cancel()
-	b, err := c.host.systemd(ctx)
+	b, err := dbus.Systemd(ctx, c.host.root)
 	if err != nil {
 		return nil, nil, late(ctx, err)
 	}
-	defer b.close()
+	defer b.Close()
 	units, notes, err := listServices(b)
 	if err != nil {
 		return nil, nil, late(ctx, err)
@@ -68,14 +67,14 @@ type unit struct {
 }
 
 // listServices asks which services there are.
-func listServices(b *bus) (units []unit, notes []string, err error) {
+func listServices(b *dbus.Conn) (units []unit, notes []string, err error) {
 	const answer = "a(ssssssouso)"
-	take := func(v *busValues) { units = takeUnits(v) }
-	err = b.call(manager("ListUnitsByPatterns", "asas", appendTexts(appendTexts(nil), "*.service")), answer, take)
-	var refused *busError
-	if errors.As(err, &refused) && refused.name == "org.freedesktop.DBus.Error.UnknownMethod" {
+	take := func(v *dbus.Values) { units = takeUnits(v) }
+	err = b.Call(dbus.Manager("ListUnitsByPatterns", "asas", dbus.AppendTexts(dbus.AppendTexts(nil), "*.service")), answer, take)
+	var refused *dbus.Error
+	if errors.As(err, &refused) && refused.Name == "org.freedesktop.DBus.Error.UnknownMethod" {
 		// Before systemd 230 all units must be asked for.
-		err = b.call(manager("ListUnits", "", nil), answer, take)
+		err = b.Call(dbus.Manager("ListUnits", "", nil), answer, take)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -88,55 +87,46 @@ func listServices(b *bus) (units []unit, notes []string, err error) {
 	return units, notes, nil
 }
 
-// manager is a call of systemd itself.
-func manager(method, signature string, body []byte) *busCall {
-	return &busCall{
-		destination: "org.freedesktop.systemd1", path: "/org/freedesktop/systemd1",
-		face: "org.freedesktop.systemd1.Manager", method: method, signature: signature, body: body,
-	}
-}
-
 // takeUnits takes the answer of ListUnits, see org.freedesktop.systemd1(5).
-func takeUnits(v *busValues) []unit {
+func takeUnits(v *dbus.Values) []unit {
 	var units []unit
-	for end := v.array(); v.at < end && !v.broken; {
-		v.take(8, 0)
+	for end := v.Array(); v.More(end); {
 		u := unit{service: dtc.Service{PID: dtc.Absent}}
-		u.service.Name = string(v.text())
-		u.service.Description = string(v.text())
-		u.service.Load = string(v.text())
-		u.service.State = string(v.text())
-		u.service.SubState = string(v.text())
-		v.text() // the unit that this one follows
-		u.path = string(v.text())
-		v.number() // the job that waits for it, its kind and its path
-		v.text()
-		v.text()
+		u.service.Name = string(v.Text())
+		u.service.Description = string(v.Text())
+		u.service.Load = string(v.Text())
+		u.service.State = string(v.Text())
+		u.service.SubState = string(v.Text())
+		v.Text() // the unit that this one follows
+		u.path = string(v.Text())
+		v.Number() // the job that waits for it, its kind and its path
+		v.Text()
+		v.Text()
 		if strings.HasSuffix(u.service.Name, ".service") {
 			units = append(units, u)
 		}
 	}
-	if v.broken {
+	if v.Broken {
 		return nil
 	}
 	return units
 }
 
 // details asks for each service's main pid and since when it is in its state.
-func details(ctx context.Context, b *bus, units []unit) (services []dtc.Service, notes []string) {
+func details(ctx context.Context, b *dbus.Conn, units []unit) (services []dtc.Service, notes []string) {
 	const each = 2
 	services = make([]dtc.Service, len(units))
-	calls := make([]busCall, 0, each*len(units))
+	calls := make([]dbus.Call, 0, each*len(units))
 	for i := range units {
 		services[i] = units[i].service
 		calls = append(calls,
-			property(units[i].path, "Unit", stateSince(services[i].State)),
-			property(units[i].path, "Service", "MainPID"))
+			dbus.Property(units[i].path, "Unit", stateSince(services[i].State)),
+			dbus.Property(units[i].path, "Service", "MainPID"))
 	}
 	var refused error
 	told := 0
-	err := b.calls(calls, func(i int, m *busMessage) {
-		values, err := m.values("v")
+	err := b.Calls(calls, func(i int, m *dbus.Message) {
+		values, err := m.Values("v")
 		switch {
 		case err != nil:
 		case i%each == 0:
@@ -156,14 +146,6 @@ func details(ctx context.Context, b *bus, units []unit) (services []dtc.Service,
 	return services, notes
 }
 
-// property is a call for a property of an object of systemd.
-func property(path, face, name string) busCall {
-	return busCall{
-		destination: "org.freedesktop.systemd1", path: path, face: "org.freedesktop.DBus.Properties", method: "Get",
-		signature: "ss", body: appendText(appendText(nil, "org.freedesktop.systemd1."+face), name),
-	}
-}
-
 // stateSince is the property from which systemctl status takes since when a unit
 // is in its state.
 func stateSince(state string) string {
@@ -180,12 +162,12 @@ func stateSince(state string) string {
 }
 
 // takeTime takes microseconds since 1970, 0 for never.
-func takeTime(v *busValues) (time.Time, error) {
-	v.variant("t")
-	micros := v.long()
+func takeTime(v *dbus.Values) (time.Time, error) {
+	v.Variant("t")
+	micros := v.Long()
 	switch {
-	case v.broken || micros > math.MaxInt64:
-		return time.Time{}, errBusMessage
+	case v.Broken || micros > math.MaxInt64:
+		return time.Time{}, dbus.ErrMessage
 	case micros == 0:
 		return time.Time{}, nil
 	default:
@@ -194,12 +176,12 @@ func takeTime(v *busValues) (time.Time, error) {
 }
 
 // takePID takes a pid, 0 for none.
-func takePID(v *busValues) (int, error) {
-	v.variant("u")
-	pid := v.number()
+func takePID(v *dbus.Values) (int, error) {
+	v.Variant("u")
+	pid := v.Number()
 	switch {
-	case v.broken || pid > maxPID:
-		return dtc.Absent, errBusMessage
+	case v.Broken || pid > maxPID:
+		return dtc.Absent, dbus.ErrMessage
 	case pid == 0:
 		return dtc.Absent, nil
 	default:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -244,9 +245,20 @@ func TestSocketsAsSS(t *testing.T) {
 			t.Errorf("no socket is %s: %v", state, states)
 		}
 	}
-	if len(r.Notes) > 0 {
-		t.Error(r.Notes)
+	if notes := beyondUs(r.Notes); len(notes) > 0 {
+		t.Error(notes)
 	}
+}
+
+// beyondUs takes the note about a first process that not even root may look into
+// out of notes, on a machine that has such a one.
+func beyondUs(notes []string) []string {
+	if _, err := os.Readlink("/proc/1/fd/0"); !errors.Is(err, fs.ErrPermission) {
+		return notes
+	}
+	return slices.DeleteFunc(notes, func(note string) bool {
+		return strings.HasPrefix(note, "the descriptors of 1 processes could not be read")
+	})
 }
 
 func TestSocketFields(t *testing.T) {

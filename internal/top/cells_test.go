@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"dtc/internal/bounds"
 	"dtc/internal/render"
 )
 
@@ -47,6 +48,7 @@ func FuzzWindow(f *testing.F) {
 	f.Add(hostile, 3, 7)
 	f.Add("漢字e\u0301👩‍💻", 1, 4)
 	f.Fuzz(func(t *testing.T, s string, from, width int) {
+		defer bounds.Alloc(t, len(s))()
 		from, width = from&0xff, width&0xff
 		s = clean(s)
 		got := window(s, from, width)

@@ -36,6 +36,7 @@ type journal struct {
 	path  string
 	log   *slog.Logger
 	take  func(how) *batch
+	do    func(func()) // calls where files may be made, removed and opened for writing
 	retry time.Duration
 
 	urgent chan struct{} // of capacity 1: somebody waits for what is marked
@@ -72,7 +73,7 @@ const (
 // newJournal returns the journal in a folder, which it makes.
 func newJournal(path string, log *slog.Logger, take func(how) *batch) *journal {
 	return &journal{
-		path: path, log: log, take: take, retry: journalRetry, idle: true,
+		path: path, log: log, take: take, do: func(f func()) { f() }, retry: journalRetry, idle: true,
 		urgent: make(chan struct{}, 1), later: make(chan struct{}, 1), synced: make(chan struct{}, 1),
 		progress: make(chan struct{}),
 	}
@@ -108,12 +109,16 @@ func (j *journal) load() *former {
 func (j *journal) begin(head headRecord) {
 	all := j.take(everything)
 	j.head = head
-	if err := os.MkdirAll(j.path, 0o700); err != nil {
-		j.fail(err, all.upTo)
-		return
-	}
-	j.tried++
-	file, size, err := createGeneration(filepath.Join(j.path, journalName(j.tried)), head, all)
+	var file *os.File
+	var size int64
+	var err error
+	j.do(func() {
+		if err = os.MkdirAll(j.path, 0o700); err != nil {
+			return
+		}
+		j.tried++
+		file, size, err = createGeneration(filepath.Join(j.path, journalName(j.tried)), head, all)
+	})
 	if err != nil {
 		j.fail(err, all.upTo)
 		return
@@ -238,7 +243,9 @@ func newHead(boot string) headRecord {
 // writeAlive writes down that the agent lived at a moment.
 func (j *journal) writeAlive(l lastAlive) error {
 	if j.alive == nil {
-		file, err := openRegular(filepath.Join(j.path, aliveName), os.O_WRONLY|os.O_CREATE)
+		var file *os.File
+		var err error
+		j.do(func() { file, err = openRegular(filepath.Join(j.path, aliveName), os.O_WRONLY|os.O_CREATE) })
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dtc"
+	"dtc/internal/bounds"
 )
 
 // FuzzReadJournal reads any bytes as a journal, and restores what is in them.
@@ -19,6 +20,7 @@ func FuzzReadJournal(f *testing.F) {
 	f.Add([]byte(head + `{"asker":"m","kept":{"run":"r","number":1,"state":"restarted","rule":"web","post_mortem":{"cpu_ns":-1},"at_ns":1,"wall_ns":1}}` + "\n" + `{"asker":"m","dropped":{"run":"r","number":1}}` + "\n" + done))
 	f.Add([]byte(head + `{"asker":"m","target":{"pid":4000001,"ended":true,"boot":"c"}}` + "\n" + `{"asker":"m","untarget":[4000001]}` + "\n" + `{"forget":"m"}` + "\n" + done + "torn"))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounds.Alloc(t, len(data))()
 		former, err := readJournal(bytes.NewReader(data))
 		if err != nil {
 			return

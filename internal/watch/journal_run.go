@@ -134,7 +134,9 @@ func (j *journal) sync() {
 		return
 	}
 	syncFolder(j.path)
-	if err := removeBefore(j.path, number); err != nil {
+	var err error
+	j.do(func() { err = removeBefore(j.path, number) })
+	if err != nil {
 		j.log.Warn("cannot remove an old record of watched processes", "folder", j.path, "err", err)
 	}
 }

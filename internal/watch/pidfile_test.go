@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dtc"
+	"dtc/internal/bounds"
 )
 
 func TestParsePIDFile(t *testing.T) {
@@ -30,6 +31,7 @@ func FuzzPIDFile(f *testing.F) {
 	f.Add([]byte("812\n"))
 	f.Add([]byte(" \t\r\n+1"))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounds.Alloc(t, len(data))()
 		pid, ok := parsePIDFile(data)
 		if ok && (pid <= 0 || !bytes.Contains(data, []byte(strconv.Itoa(pid)))) {
 			t.Errorf("%q: %d", data, pid)

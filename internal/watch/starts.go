@@ -272,3 +272,13 @@ func sooner(a, b time.Time) time.Time {
 	}
 	return a
 }
+
+// keptStarts are starts that only few threads may subscribe to and give up: to
+// what the kernel tells only who has a capability.
+type keptStarts struct {
+	starts
+
+	do func(func())
+}
+
+func (k *keptStarts) close() { k.do(k.starts.close) }

@@ -35,6 +35,10 @@ type Options struct {
 	Run    string // id of this run of the agent; with a sighting's number it makes an event's id
 	Dir    string // folder for what is to outlive the agent, made if need be; "" is none: all is forgotten
 	Logger *slog.Logger
+
+	// Do calls its argument where a confined agent may make and remove files, and
+	// bind a socket: few threads may. nil: right here.
+	Do func(func())
 }
 
 // Watcher watches processes for a few askers. Its methods may be called by any
@@ -97,10 +101,22 @@ func New(opts Options) *Watcher {
 
 		newWaiter: newWaiter,
 	}
+	if opts.Do != nil {
+		w.finder.subscribe = func() (s starts, err error) {
+			opts.Do(func() { s, err = openStarts() })
+			if err == nil {
+				s = &keptStarts{s, opts.Do}
+			}
+			return s, err
+		}
+	}
 	w.rules = newRuleWork(w.finder)
 	w.poll = newPoller(w.ended)
 	if opts.Dir != "" {
 		w.journal = newJournal(opts.Dir, opts.Logger, w.takeBatch)
+		if opts.Do != nil {
+			w.journal.do = opts.Do
+		}
 	}
 	return w
 }
@@ -301,6 +317,20 @@ func (w *Watcher) Acknowledge(_ context.Context, asker, run string, number uint6
 	defer w.mu.Unlock()
 	if s := w.sessions[asker]; s != nil {
 		w.acknowledge(s, run, number)
+	}
+	return nil
+}
+
+// Alive waits until Run is at work, and returns nil if what is watched can still
+// be looked at.
+func (w *Watcher) Alive(ctx context.Context) error {
+	if err := w.await(ctx); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.quitting {
+		return errStopped()
 	}
 	return nil
 }

@@ -14,19 +14,21 @@ import (
 // client and HTTP's settings, without connections. A thousand clients with their
 // own of both would take 12 MiB for it.
 var shared = sync.OnceValue(func() *clientShare {
+	options := connect.WithClientOptions(
+		connect.WithReadMaxBytes(maxReply),
+		connect.WithSendMaxBytes(maxRequest),
+		connect.WithAcceptCompression("gzip", nil, nil),
+	)
 	return &clientShare{
-		rpc: NewAgentServiceClient(
-			byContext{}, "http://agent",
-			connect.WithReadMaxBytes(maxReply),
-			connect.WithSendMaxBytes(maxRequest),
-			connect.WithAcceptCompression("gzip", nil, nil),
-		),
+		rpc:       NewAgentServiceClient(byContext{}, "http://agent", options),
+		monitor:   NewMonitorServiceClient(byContext{}, "http://monitor", options),
 		transport: newTransport(),
 	}
 })
 
 type clientShare struct {
 	rpc       AgentServiceClient
+	monitor   MonitorServiceClient
 	transport *http.Transport // opens sessions, and keeps none
 }
 

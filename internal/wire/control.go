@@ -17,6 +17,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"dtc"
@@ -119,13 +120,7 @@ func untilLook() time.Duration {
 
 // listenControl makes the socket, unless somebody listens there.
 func listenControl(ctx context.Context, path string) (net.Listener, fs.FileInfo, error) {
-	ask, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	switch err := Control(ask, path, "", nil, nil); {
-	case errors.Is(err, ErrNoService):
-	case err == nil, ask.Err() != nil:
-		return nil, nil, ErrInUse
-	default:
+	if err := nobodyAnswers(ctx, path); err != nil {
 		return nil, nil, err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -141,6 +136,32 @@ func listenControl(ctx context.Context, path string) (net.Listener, fs.FileInfo,
 		return nil, nil, err
 	}
 	return ln, own, nil
+}
+
+// nobodyAnswers fails if a service is there. One that accepts and breaks off was
+// killed, and the system has not closed its files yet: it is asked again.
+func nobodyAnswers(ctx context.Context, path string) error {
+	ask, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	tick := time.NewTicker(takenEvery)
+	defer tick.Stop()
+	for {
+		err := Control(ask, path, "", nil, nil)
+		if errors.Is(err, ErrNoService) {
+			return nil
+		}
+		if err == nil || ask.Err() != nil {
+			return ErrInUse
+		}
+		if !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ask.Done():
+			return ErrInUse
+		}
+	}
 }
 
 // removeOwn removes the socket, unless another service has replaced it.

@@ -57,7 +57,11 @@ func (d Dialer) dial(ctx context.Context, to netip.AddrPort, proto string) (net.
 	cfg := d.TLS(to.Addr()).Clone()
 	cfg.NextProtos = []string{proto}
 	cfg.DynamicRecordSizingDisabled = true // full records from the start
-	c, err := shakeHands(ctx, raw, cfg)
+	below := raw
+	if proto == ProtoLog {
+		below = &gathering{Conn: prompted(raw)}
+	}
+	c, err := shakeHands(ctx, below, cfg)
 	if err != nil {
 		raw.Close()
 		return nil, handshakeError(ctx, err)
@@ -68,7 +72,7 @@ func (d Dialer) dial(ctx context.Context, to netip.AddrPort, proto string) (net.
 	}
 	ends := proofEnds(c.ConnectionState())
 	over := time.AfterFunc(time.Until(ends), func() { raw.Close() })
-	return &conn{Conn: c, to: to, ends: ends, over: over}, nil
+	return &conn{Conn: c, to: to, cfg: cfg, ends: ends, over: over}, nil
 }
 
 // dialError takes the words "dial tcp 10.0.0.7:7701: connect:" from an error: the
@@ -105,6 +109,7 @@ func handshakeError(ctx context.Context, err error) error {
 type conn struct {
 	*tls.Conn
 	to   netip.AddrPort
+	cfg  *tls.Config // that it was made with
 	ends time.Time   // when the peer's certificate does
 	over *time.Timer // cuts the connection then
 }
@@ -127,6 +132,9 @@ func (c *conn) Write(b []byte) (int, error) {
 func (c *conn) name(err error) error {
 	if err == nil || err == io.EOF { //nolint:errorlint // readers compare with it, so it must stay what it is
 		return err
+	}
+	if dates := datesRefused(err, c.cfg); dates != nil {
+		err = dates
 	}
 	e, _ := errors.AsType[*dtc.Error](lost(err))
 	if errors.Is(err, net.ErrClosed) && !time.Now().Before(c.ends) {

@@ -72,14 +72,8 @@ func isErrno(err error, numbers []error) bool {
 
 // isCertificateAlert reports whether err is the peer's refusal of our
 // certificate: one of the alerts of RFC 8446, section 6.2, that are about it.
-// crypto/tls has no exported type for an alert that was received, but its text is
-// that of the exported one.
 func isCertificateAlert(err error) bool {
-	op, ok := errors.AsType[*net.OpError](err)
-	if !ok || op.Op != "remote error" {
-		return false
-	}
-	alerts := []tls.AlertError{
+	return isAlert(err,
 		42,  // bad_certificate
 		43,  // unsupported_certificate
 		44,  // certificate_revoked
@@ -88,6 +82,16 @@ func isCertificateAlert(err error) bool {
 		48,  // unknown_ca
 		49,  // access_denied
 		116, // certificate_required
+	)
+}
+
+// isAlert reports whether err is one of these alerts of the peer. crypto/tls has
+// no exported type for an alert that was received, but its text is that of the
+// exported one.
+func isAlert(err error, alerts ...tls.AlertError) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	if !ok || op.Op != "remote error" {
+		return false
 	}
 	return slices.ContainsFunc(alerts, func(a tls.AlertError) bool { return a.Error() == op.Err.Error() })
 }
@@ -155,6 +159,8 @@ func fromCall(ctx context.Context, err error) error {
 	switch {
 	case !ok:
 		return failed(err)
+	case remote.Code() == connect.CodeUnimplemented: // there is no such page, or nothing behind it
+		return &dtc.Error{Kind: dtc.KindInvalid, Err: ErrOlder}
 	case connect.IsWireError(err):
 		return &dtc.Error{Kind: kindOf(remote.Code()), Err: errors.New(clean(remote.Message()))}
 	}
@@ -163,8 +169,6 @@ func fromCall(ctx context.Context, err error) error {
 		return &dtc.Error{Kind: dtc.KindTimeout, Err: errors.New("no answer in time")}
 	case connect.CodeResourceExhausted:
 		return &dtc.Error{Kind: dtc.KindOther, Err: fmt.Errorf("a message is larger than possible: %s", clean(remote.Message()))}
-	case connect.CodeUnimplemented: // there is no such page
-		return &dtc.Error{Kind: dtc.KindInvalid, Err: ErrOlder}
 	case connect.CodeInvalidArgument: // the details are of the protobuf library, for programmers
 		return &dtc.Error{Kind: dtc.KindOther, Err: errMalformed}
 	default:

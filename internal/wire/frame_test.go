@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"dtc"
+	"dtc/internal/bounds"
 )
 
 // frameDecode reads one whole frame.
@@ -261,6 +262,7 @@ func FuzzFrame(f *testing.F) {
 		f.Add(frameEncode(f, &frame))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
+		defer bounds.Alloc(t, len(b))()
 		var frame dtc.Frame
 		for len(b) >= framePrefix {
 			start, err := frameParseStart(b)

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"dtc"
+	"dtc/internal/bounds"
 )
 
 // FuzzPart has a client read whatever an agent may send as a part.
@@ -27,6 +28,7 @@ func FuzzPart(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
+		defer bounds.Alloc(t, len(b))()
 		m := new(PartMessage)
 		if proto.Unmarshal(b, m) != nil {
 			return
@@ -178,6 +180,7 @@ func FuzzMessages(f *testing.F) {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
+		defer bounds.Alloc(t, len(b))()
 		if m := new(InfoMessage); proto.Unmarshal(b, m) == nil {
 			if info := m.info(); len(info.Version)+len(info.Boot)+len(info.Run) > 3*maxShort {
 				t.Fatal("too long")
@@ -239,6 +242,7 @@ func checkSelection(t *testing.T, m *SelectionMessage) {
 func FuzzClean(f *testing.F) {
 	f.Add("a\x1b[2J\u202e\xff\r\nb\u200b")
 	f.Fuzz(func(t *testing.T, s string) {
+		defer bounds.Alloc(t, len(s))()
 		got := clean(s)
 		if !utf8.ValidString(got) || len(got) > 3*maxNote {
 			t.Fatalf("clean(%q) = %q", s, got)

@@ -19,7 +19,7 @@ import (
 )
 
 // maxJoin is the most bytes that a message of joining may have.
-const maxJoin = 64 << 10
+const maxJoin = 16 << 10
 
 // JoinRequest asks for a certificate.
 type JoinRequest struct {

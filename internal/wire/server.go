@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,8 +27,21 @@ type Server struct {
 	// its certificate ends.
 	Identify func(tls.ConnectionState) (dtc.Peer, error)
 
-	// Agent answers the queries of monitors.
+	// Agent answers the queries of monitors, and what only reads of them those of
+	// operators and viewers.
 	Agent Agent
+
+	// Trust takes what a monitor hands over to an agent, and returns how it stands
+	// with that then. It needs Agent.
+	Trust func(ctx context.Context, grant dtc.TrustGrant) (dtc.TrustState, error)
+
+	// Renew returns what an agent, an operator or a viewer lacks that is in that
+	// state. Only an agent may be given a certificate.
+	Renew func(ctx context.Context, peer dtc.Peer, state dtc.TrustState) (dtc.TrustGrant, error)
+
+	// Command carries out a verb for an operator or a viewer, as a [ControlHandler]
+	// does. It says itself which of them may.
+	Command func(ctx context.Context, peer dtc.Peer, verb string, request json.RawMessage, emit func(any) error) error
 
 	// Log receives from agents. The link is closed when it returns; it should
 	// return soon after ctx is done.
@@ -38,8 +52,14 @@ type Server struct {
 	// person who joins, that of another is not.
 	Join func(ctx context.Context, remote netip.Addr, req JoinRequest) (JoinReply, error)
 
-	// Denied is told of a proven peer's attempt to do what its role may not: once
-	// a minute of the same, however often it tries.
+	// Known says of an address whether one of the fleet is there: connections from
+	// it are let in before strangers while too many have not proven themselves, as
+	// are those from where some peer has proven itself. It must not block. nil: none
+	// is known.
+	Known func(netip.Addr) bool
+
+	// Denied is told of each attempt of a proven peer to do what its role may not,
+	// see [Refusals].
 	Denied func(peer dtc.Peer, what string)
 
 	Logger *slog.Logger
@@ -56,6 +76,9 @@ type limits struct {
 	perSource  int           // of these, from one address
 	perMonitor int           // proven connections of one monitor
 	perAgent   int           // proven connections of one agent
+	perCaller  int           // of one agent over which it calls
+	callBytes  int           // that an agent may say over one of these
+	calling    time.Duration // for all that it says over it
 	handshake  time.Duration // for a connection to prove itself
 	join       time.Duration // for all of joining
 	stall      time.Duration // for a peer to take one message
@@ -65,7 +88,7 @@ type limits struct {
 
 func defaultLimits() limits {
 	return limits{
-		unproven: 256, perSource: 16, perMonitor: 256, perAgent: 16,
+		unproven: 256, perSource: 16, perMonitor: 256, perAgent: 16, perCaller: 4, callBytes: 256 << 10, calling: time.Minute,
 		handshake: handshakeTimeout, join: joinTimeout, stall: stallTimeout, grace: 500 * time.Millisecond, stop: 2500 * time.Millisecond,
 	}
 }
@@ -122,6 +145,19 @@ func (s *Server) ServeConn(ctx context.Context, c net.Conn) error {
 // of them that are about to be opened: it must be called after the
 // verification refuses these peers.
 func (s *Server) Disconnect(match func(dtc.Peer) bool) {
+	s.disconnect(func(c *peerConn) bool { return match(c.peer) })
+}
+
+// Recheck is [Server.Disconnect] by what a connection has proven: those are
+// closed for which check has an error.
+func (s *Server) Recheck(check func(tls.ConnectionState) error) {
+	s.disconnect(func(c *peerConn) bool {
+		proven, ok := c.Conn.(interface{ ConnectionState() tls.ConnectionState })
+		return ok && check(proven.ConnectionState()) != nil
+	})
+}
+
+func (s *Server) disconnect(match func(*peerConn) bool) {
 	s.mu.Lock()
 	runs := make([]*run, 0, len(s.runs))
 	for r := range s.runs {
@@ -129,7 +165,7 @@ func (s *Server) Disconnect(match func(dtc.Peer) bool) {
 	}
 	s.mu.Unlock()
 	for _, r := range runs {
-		r.disconnect(match)
+		r.peers.disconnect(match)
 	}
 }
 
@@ -157,7 +193,7 @@ func (s *Server) start(ctx context.Context) *run {
 	if r.limits == (limits{}) {
 		r.limits = defaultLimits()
 	}
-	r.door = newDoor(r.limits.unproven, r.limits.perSource)
+	r.door = newDoor(r.limits.unproven, r.limits.perSource, s.Known)
 	r.peers.init(r.limits)
 	r.http = r.newHTTP(ctx)
 	r.work.Go(func() {

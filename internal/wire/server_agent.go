@@ -13,6 +13,8 @@ import (
 // agentServer answers the RPCs with an [Agent].
 type agentServer struct {
 	agent Agent
+	lines lines // of Get and Preview
+	trust func(context.Context, dtc.TrustGrant) (dtc.TrustState, error) // nil: not offered
 }
 
 var _ AgentServiceHandler = (*agentServer)(nil)
@@ -34,6 +36,11 @@ func (s *agentServer) Get(ctx context.Context, req *GetRequest, stream *connect.
 		return toPeer(err)
 	}
 	q := dtc.Query{Status: dtc.Status(cut(req.Status, maxShort)), Selection: selection, Timeout: span(req.TimeoutNanos)}
+	done, err := s.lines.enter(ctx, peerOf(ctx).ID)
+	if err != nil {
+		return toPeer(err)
+	}
+	defer done()
 	e := newEncoder(&q)
 	if q.Timeout > 0 {
 		ctx = expected{ctx, time.Now().Add(q.Timeout)}
@@ -131,6 +138,11 @@ func (s *agentServer) Preview(ctx context.Context, req *WatchRequest) (*PreviewR
 	if err != nil {
 		return nil, toPeer(err)
 	}
+	done, err := s.lines.enter(ctx, peerOf(ctx).ID)
+	if err != nil {
+		return nil, toPeer(err)
+	}
+	defer done()
 	matches, err := s.agent.Preview(ctx, want)
 	if err != nil {
 		return nil, toPeer(err)

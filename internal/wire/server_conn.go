@@ -18,7 +18,8 @@ import (
 // closes it at once when too many are unproven.
 func (r *run) admit(ctx context.Context, raw net.Conn) {
 	source := remoteIP(raw)
-	if !r.door.enter(source) {
+	v := r.door.enter(raw, source, time.Now())
+	if v == nil {
 		raw.Close()
 		if r.told.once("crowd") {
 			r.Logger.Warn("connections closed: too many have not proven themselves", "remote", raw.RemoteAddr().String())
@@ -26,9 +27,12 @@ func (r *run) admit(ctx context.Context, raw net.Conn) {
 		return
 	}
 	r.work.Go(func() {
-		leave := sync.OnceFunc(func() { r.door.leave(source) })
+		leave := sync.OnceFunc(func() { r.door.leave(v) })
 		defer leave()
-		r.receive(ctx, raw, leave)
+		r.receive(ctx, raw, func() {
+			leave()
+			r.door.proved(source)
+		})
 	})
 }
 
@@ -39,7 +43,7 @@ func (r *run) receive(ctx context.Context, raw net.Conn, proven func()) {
 	noticeDeath(raw)
 	c, err := r.handshake(ctx, raw)
 	if err != nil {
-		r.Logger.Debug("connection not proven", "remote", raw.RemoteAddr().String(), "error", err)
+		r.notProven(raw, err)
 		return
 	}
 	proto := c.ConnectionState().NegotiatedProtocol
@@ -56,12 +60,15 @@ func (r *run) receive(ctx context.Context, raw net.Conn, proven func()) {
 	proven()
 	pc := newPeerConn(r, c, peer, since)
 	pc.ends = proofEnds(c.ConnectionState())
+	if proto == ProtoRPC && peer.Role == dtc.RoleAgent {
+		pc.allow(r.limits)
+	}
 	if !r.add(pc) {
 		c.Close()
 		return
 	}
 	switch {
-	case proto == ProtoRPC && r.Agent != nil:
+	case proto == ProtoRPC && (r.Agent != nil || r.Renew != nil || r.Command != nil):
 		r.feed(pc)
 	case proto == ProtoLog && r.Log != nil:
 		r.serveLog(ctx, pc)
@@ -73,9 +80,11 @@ func (r *run) receive(ctx context.Context, raw net.Conn, proven func()) {
 func (r *run) handshake(ctx context.Context, raw net.Conn) (*tls.Conn, error) {
 	limited, cancel := context.WithTimeout(ctx, r.limits.handshake)
 	defer cancel()
-	c := tls.Server(raw, r.tls)
+	below := &sober{Conn: raw, left: handshakeBytes}
+	c := tls.Server(below, r.tls)
 	err := c.HandshakeContext(limited)
 	if err == nil {
+		below.left = -1
 		return c, nil
 	}
 	if limited.Err() == nil {
@@ -110,7 +119,7 @@ func (r *run) serveLog(ctx context.Context, pc *peerConn) {
 }
 
 func (r *run) denied(peer dtc.Peer, what string) {
-	if r.Denied != nil && r.told.once(peer.ID+" "+what) {
+	if r.Denied != nil {
 		r.Denied(peer, what)
 	}
 }
@@ -173,41 +182,6 @@ func sourceOf(ip netip.Addr) netip.Addr {
 	return ip
 }
 
-// door counts the connections that have not proven themselves.
-type door struct {
-	mu      sync.Mutex
-	inside  int
-	sources map[netip.Addr]int
-	max     int
-	each    int
-}
-
-func newDoor(limit, each int) *door {
-	return &door{sources: map[netip.Addr]int{}, max: limit, each: each}
-}
-
-func (d *door) enter(ip netip.Addr) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	source := sourceOf(ip)
-	if d.inside >= d.max || d.sources[source] >= d.each {
-		return false
-	}
-	d.inside++
-	d.sources[source]++
-	return true
-}
-
-func (d *door) leave(ip netip.Addr) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	source := sourceOf(ip)
-	d.inside--
-	if d.sources[source]--; d.sources[source] == 0 {
-		delete(d.sources, source)
-	}
-}
-
 // peerConn is the open connection of a proven peer. It tells nobody that it is
 // TLS: net/http then speaks HTTP/2 over it with prior knowledge.
 type peerConn struct {
@@ -219,6 +193,22 @@ type peerConn struct {
 	once  sync.Once
 	done  chan struct{} // closed with the connection
 	over  *time.Timer   // cuts the connection at ends; guarded by peerConns.mu
+	calls bool          // an agent's that calls: of these there are few
+}
+
+// allow gives an agent that calls what its calls take, and no more: it may ask
+// for next to nothing, and whoever owns its host could keep a processor busy with
+// what the protocol below lets anybody say.
+func (c *peerConn) allow(l limits) {
+	c.calls = true
+	if over, ok := c.Conn.(interface{ NetConn() net.Conn }); ok {
+		if below, ok := over.NetConn().(*sober); ok {
+			below.left = l.callBytes
+		}
+	}
+	if end := time.Now().Add(l.calling); c.ends.IsZero() || end.Before(c.ends) {
+		c.ends = end
+	}
 }
 
 func newPeerConn(r *run, c net.Conn, peer dtc.Peer, since time.Time) *peerConn {
@@ -264,8 +254,6 @@ func (r *run) add(c *peerConn) bool {
 	return ok
 }
 
-func (r *run) disconnect(match func(dtc.Peer) bool) { r.peers.disconnect(match) }
-
 // peerConns are the open connections of proven peers.
 type peerConns struct {
 	mu      sync.Mutex
@@ -279,7 +267,7 @@ type peerConns struct {
 // revocation is kept for longer than a handshake can last that began before it.
 type revocation struct {
 	at    time.Time
-	match func(dtc.Peer) bool
+	match func(*peerConn) bool
 }
 
 func (p *peerConns) init(l limits) {
@@ -288,18 +276,29 @@ func (p *peerConns) init(l limits) {
 	close(p.empty)
 }
 
+// counted is what a connection counts as one of. No id has a space.
+func (c *peerConn) counted() string {
+	if c.calls {
+		return c.peer.ID + " calls"
+	}
+	return c.peer.ID
+}
+
 func (p *peerConns) add(c *peerConn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	limit := p.limits.perAgent
-	if c.peer.Role == dtc.RoleMonitor {
+	switch {
+	case c.peer.Role == dtc.RoleMonitor:
 		limit = p.limits.perMonitor
+	case c.calls:
+		limit = p.limits.perCaller
 	}
-	if p.perPeer[c.peer.ID] >= limit {
+	if p.perPeer[c.counted()] >= limit {
 		return false
 	}
 	for _, r := range p.revoked {
-		if c.since.Before(r.at) && r.match(c.peer) {
+		if c.since.Before(r.at) && r.match(c) {
 			return false
 		}
 	}
@@ -307,7 +306,7 @@ func (p *peerConns) add(c *peerConn) bool {
 		p.empty = make(chan struct{})
 	}
 	p.open[c] = struct{}{}
-	p.perPeer[c.peer.ID]++
+	p.perPeer[c.counted()]++
 	if !c.ends.IsZero() {
 		c.over = time.AfterFunc(time.Until(c.ends), c.cut)
 	}
@@ -324,15 +323,15 @@ func (p *peerConns) remove(c *peerConn) {
 	if c.over != nil {
 		c.over.Stop()
 	}
-	if p.perPeer[c.peer.ID]--; p.perPeer[c.peer.ID] == 0 {
-		delete(p.perPeer, c.peer.ID)
+	if p.perPeer[c.counted()]--; p.perPeer[c.counted()] == 0 {
+		delete(p.perPeer, c.counted())
 	}
 	if len(p.open) == 0 {
 		close(p.empty)
 	}
 }
 
-func (p *peerConns) disconnect(match func(dtc.Peer) bool) {
+func (p *peerConns) disconnect(match func(*peerConn) bool) {
 	now := time.Now()
 	p.mu.Lock()
 	live := p.revoked[:0]
@@ -346,13 +345,13 @@ func (p *peerConns) disconnect(match func(dtc.Peer) bool) {
 	p.closeIf(match)
 }
 
-func (p *peerConns) closeAll() { p.closeIf(func(dtc.Peer) bool { return true }) }
+func (p *peerConns) closeAll() { p.closeIf(func(*peerConn) bool { return true }) }
 
-func (p *peerConns) closeIf(match func(dtc.Peer) bool) {
+func (p *peerConns) closeIf(match func(*peerConn) bool) {
 	p.mu.Lock()
 	var closing []*peerConn
 	for c := range p.open {
-		if match(c.peer) {
+		if match(c) {
 			closing = append(closing, c)
 		}
 	}

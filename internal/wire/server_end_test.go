@@ -154,7 +154,7 @@ func TestDisconnectMeetsThoseWhoCome(t *testing.T) {
 	p.init(defaultLimits())
 	r := &run{}
 	before := &peerConn{peer: dtc.Peer{ID: "x"}, since: time.Now(), run: r}
-	p.disconnect(func(peer dtc.Peer) bool { return peer.ID == "x" })
+	p.disconnect(func(c *peerConn) bool { return c.peer.ID == "x" })
 	after := &peerConn{peer: dtc.Peer{ID: "x"}, since: time.Now().Add(time.Millisecond), run: r}
 	if p.add(before) || !p.add(after) {
 		t.Error("the wrong one was let in")

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path"
 	"sync"
 	"time"
 
@@ -18,17 +19,20 @@ import (
 // proven, so it sees no TLS, and HTTP/2 is all that it speaks.
 func (r *run) newHTTP(ctx context.Context) *http.Server {
 	mux := http.NewServeMux()
+	options := connect.WithHandlerOptions(
+		connect.WithReadMaxBytes(maxRequest),
+		connect.WithCompression("gzip", nil, nil), // it costs more than a LAN, and is one more way to send a bomb
+		connect.WithRequestGate(r.allow),
+		connect.WithRecover(func(_ context.Context, spec connect.Spec, _ http.Header, p any) error {
+			r.panicked(spec.Procedure, p)
+			return connect.NewError(connect.CodeInternal, errors.New("internal error"))
+		}),
+	)
 	if r.Agent != nil {
-		mux.Handle(NewAgentServiceHandler(
-			&agentServer{agent: r.Agent},
-			connect.WithReadMaxBytes(maxRequest),
-			connect.WithCompression("gzip", nil, nil), // it costs more than a LAN, and is one more way to send a bomb
-			connect.WithRequestGate(r.allowMonitor),
-			connect.WithRecover(func(_ context.Context, spec connect.Spec, _ http.Header, p any) error {
-				r.panicked(spec.Procedure, p)
-				return connect.NewError(connect.CodeInternal, errors.New("internal error"))
-			}),
-		))
+		mux.Handle(NewAgentServiceHandler(&agentServer{agent: r.Agent, trust: r.Trust}, options))
+	}
+	if r.Renew != nil || r.Command != nil {
+		mux.Handle(NewMonitorServiceHandler(&monitorServer{renew: r.Renew, command: r.Command}, options))
 	}
 	var protocols http.Protocols
 	protocols.SetUnencryptedHTTP2(true)
@@ -55,13 +59,13 @@ func (r *run) newHTTP(ctx context.Context) *http.Server {
 	}
 }
 
-// allowMonitor is the gate of every RPC: only monitors ask.
-func (r *run) allowMonitor(ctx context.Context, spec connect.Spec, _ connect.Peer, _ http.Header) (context.Context, error) {
+// allow is the gate of every RPC.
+func (r *run) allow(ctx context.Context, spec connect.Spec, _ connect.Peer, _ http.Header) (context.Context, error) {
 	peer := peerOf(ctx)
-	if peer.Role == dtc.RoleMonitor {
+	if mayCall(peer.Role, spec.Procedure) {
 		return ctx, nil
 	}
-	r.denied(peer, spec.Procedure)
+	r.denied(peer, "call "+path.Base(spec.Procedure))
 	return nil, connect.NewError(connect.CodePermissionDenied, errors.New(dtc.KindDenied.String()))
 }
 

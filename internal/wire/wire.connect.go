@@ -1,4 +1,5 @@
-// What a monitor asks an agent, and what joining says. Rules for changes: a
+// What a monitor or an operator asks an agent, what agents and operators ask the
+// monitor, and what joining says. Rules for changes: a
 // field keeps its number and its meaning for ever; new things are new fields,
 // and who does not know one goes on without it.
 //
@@ -32,6 +33,8 @@ const _ = connect.IsAtLeastVersion1_13_0
 const (
 	// AgentServiceName is the fully-qualified name of the AgentService service.
 	AgentServiceName = "dtc.v1.AgentService"
+	// MonitorServiceName is the fully-qualified name of the MonitorService service.
+	MonitorServiceName = "dtc.v1.MonitorService"
 )
 
 // These constants are the fully-qualified names of the RPCs defined in this package. They're
@@ -55,6 +58,12 @@ const (
 	AgentServiceAcknowledgeProcedure = "/dtc.v1.AgentService/Acknowledge"
 	// AgentServicePreviewProcedure is the fully-qualified name of the AgentService's Preview RPC.
 	AgentServicePreviewProcedure = "/dtc.v1.AgentService/Preview"
+	// AgentServiceTrustProcedure is the fully-qualified name of the AgentService's Trust RPC.
+	AgentServiceTrustProcedure = "/dtc.v1.AgentService/Trust"
+	// MonitorServiceTrustProcedure is the fully-qualified name of the MonitorService's Trust RPC.
+	MonitorServiceTrustProcedure = "/dtc.v1.MonitorService/Trust"
+	// MonitorServiceControlProcedure is the fully-qualified name of the MonitorService's Control RPC.
+	MonitorServiceControlProcedure = "/dtc.v1.MonitorService/Control"
 )
 
 // AgentServiceClient is a client for the dtc.v1.AgentService service.
@@ -65,6 +74,7 @@ type AgentServiceClient interface {
 	Check(context.Context, *CheckRequest) (*CheckReply, error)
 	Acknowledge(context.Context, *AcknowledgeRequest) (*AcknowledgeReply, error)
 	Preview(context.Context, *WatchRequest) (*PreviewReply, error)
+	Trust(context.Context, *TrustGrantMessage) (*TrustStateMessage, error)
 }
 
 // NewAgentServiceClient constructs a client for the dtc.v1.AgentService service. By default, it
@@ -114,6 +124,12 @@ func NewAgentServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(agentServiceMethods.ByName("Preview")),
 			connect.WithClientOptions(opts...),
 		),
+		trust: connect.NewClient[TrustGrantMessage, TrustStateMessage](
+			httpClient,
+			baseURL+AgentServiceTrustProcedure,
+			connect.WithSchema(agentServiceMethods.ByName("Trust")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -125,6 +141,7 @@ type agentServiceClient struct {
 	check       *connect.Client[CheckRequest, CheckReply]
 	acknowledge *connect.Client[AcknowledgeRequest, AcknowledgeReply]
 	preview     *connect.Client[WatchRequest, PreviewReply]
+	trust       *connect.Client[TrustGrantMessage, TrustStateMessage]
 }
 
 // Info calls dtc.v1.AgentService.Info.
@@ -173,6 +190,15 @@ func (c *agentServiceClient) Preview(ctx context.Context, req *WatchRequest) (*P
 	return nil, err
 }
 
+// Trust calls dtc.v1.AgentService.Trust.
+func (c *agentServiceClient) Trust(ctx context.Context, req *TrustGrantMessage) (*TrustStateMessage, error) {
+	response, err := c.trust.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // AgentServiceHandler is an implementation of the dtc.v1.AgentService service.
 type AgentServiceHandler interface {
 	Info(context.Context, *InfoRequest) (*InfoMessage, error)
@@ -181,6 +207,7 @@ type AgentServiceHandler interface {
 	Check(context.Context, *CheckRequest) (*CheckReply, error)
 	Acknowledge(context.Context, *AcknowledgeRequest) (*AcknowledgeReply, error)
 	Preview(context.Context, *WatchRequest) (*PreviewReply, error)
+	Trust(context.Context, *TrustGrantMessage) (*TrustStateMessage, error)
 }
 
 // NewAgentServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -226,6 +253,12 @@ func NewAgentServiceHandler(svc AgentServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(agentServiceMethods.ByName("Preview")),
 		connect.WithHandlerOptions(opts...),
 	)
+	agentServiceTrustHandler := connect.NewUnaryHandlerSimple(
+		AgentServiceTrustProcedure,
+		svc.Trust,
+		connect.WithSchema(agentServiceMethods.ByName("Trust")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/dtc.v1.AgentService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case AgentServiceInfoProcedure:
@@ -240,6 +273,8 @@ func NewAgentServiceHandler(svc AgentServiceHandler, opts ...connect.HandlerOpti
 			agentServiceAcknowledgeHandler.ServeHTTP(w, r)
 		case AgentServicePreviewProcedure:
 			agentServicePreviewHandler.ServeHTTP(w, r)
+		case AgentServiceTrustProcedure:
+			agentServiceTrustHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -271,4 +306,108 @@ func (UnimplementedAgentServiceHandler) Acknowledge(context.Context, *Acknowledg
 
 func (UnimplementedAgentServiceHandler) Preview(context.Context, *WatchRequest) (*PreviewReply, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dtc.v1.AgentService.Preview is not implemented"))
+}
+
+func (UnimplementedAgentServiceHandler) Trust(context.Context, *TrustGrantMessage) (*TrustStateMessage, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dtc.v1.AgentService.Trust is not implemented"))
+}
+
+// MonitorServiceClient is a client for the dtc.v1.MonitorService service.
+type MonitorServiceClient interface {
+	Trust(context.Context, *TrustStateMessage) (*TrustGrantMessage, error)
+	Control(context.Context, *ControlRequest) (*connect.ServerStreamForClient[ControlMessage], error)
+}
+
+// NewMonitorServiceClient constructs a client for the dtc.v1.MonitorService service. By default, it
+// uses the Connect protocol with the binary Protobuf Codec, asks for gzipped responses, and sends
+// uncompressed requests. To use the gRPC or gRPC-Web protocols, supply the connect.WithGRPC() or
+// connect.WithGRPCWeb() options.
+//
+// The URL supplied here should be the base URL for the Connect or gRPC server (for example,
+// http://api.acme.com or https://acme.com/grpc).
+func NewMonitorServiceClient(httpClient connect.HTTPClient, baseURL string, opts ...connect.ClientOption) MonitorServiceClient {
+	baseURL = strings.TrimRight(baseURL, "/")
+	monitorServiceMethods := File_wire_proto.Services().ByName("MonitorService").Methods()
+	return &monitorServiceClient{
+		trust: connect.NewClient[TrustStateMessage, TrustGrantMessage](
+			httpClient,
+			baseURL+MonitorServiceTrustProcedure,
+			connect.WithSchema(monitorServiceMethods.ByName("Trust")),
+			connect.WithClientOptions(opts...),
+		),
+		control: connect.NewClient[ControlRequest, ControlMessage](
+			httpClient,
+			baseURL+MonitorServiceControlProcedure,
+			connect.WithSchema(monitorServiceMethods.ByName("Control")),
+			connect.WithClientOptions(opts...),
+		),
+	}
+}
+
+// monitorServiceClient implements MonitorServiceClient.
+type monitorServiceClient struct {
+	trust   *connect.Client[TrustStateMessage, TrustGrantMessage]
+	control *connect.Client[ControlRequest, ControlMessage]
+}
+
+// Trust calls dtc.v1.MonitorService.Trust.
+func (c *monitorServiceClient) Trust(ctx context.Context, req *TrustStateMessage) (*TrustGrantMessage, error) {
+	response, err := c.trust.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Control calls dtc.v1.MonitorService.Control.
+func (c *monitorServiceClient) Control(ctx context.Context, req *ControlRequest) (*connect.ServerStreamForClient[ControlMessage], error) {
+	return c.control.CallServerStream(ctx, connect.NewRequest(req))
+}
+
+// MonitorServiceHandler is an implementation of the dtc.v1.MonitorService service.
+type MonitorServiceHandler interface {
+	Trust(context.Context, *TrustStateMessage) (*TrustGrantMessage, error)
+	Control(context.Context, *ControlRequest, *connect.ServerStream[ControlMessage]) error
+}
+
+// NewMonitorServiceHandler builds an HTTP handler from the service implementation. It returns the
+// path on which to mount the handler and the handler itself.
+//
+// By default, handlers support the Connect, gRPC, and gRPC-Web protocols with the binary Protobuf
+// and JSON codecs. They also support gzip compression.
+func NewMonitorServiceHandler(svc MonitorServiceHandler, opts ...connect.HandlerOption) (string, http.Handler) {
+	monitorServiceMethods := File_wire_proto.Services().ByName("MonitorService").Methods()
+	monitorServiceTrustHandler := connect.NewUnaryHandlerSimple(
+		MonitorServiceTrustProcedure,
+		svc.Trust,
+		connect.WithSchema(monitorServiceMethods.ByName("Trust")),
+		connect.WithHandlerOptions(opts...),
+	)
+	monitorServiceControlHandler := connect.NewServerStreamHandlerSimple(
+		MonitorServiceControlProcedure,
+		svc.Control,
+		connect.WithSchema(monitorServiceMethods.ByName("Control")),
+		connect.WithHandlerOptions(opts...),
+	)
+	return "/dtc.v1.MonitorService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case MonitorServiceTrustProcedure:
+			monitorServiceTrustHandler.ServeHTTP(w, r)
+		case MonitorServiceControlProcedure:
+			monitorServiceControlHandler.ServeHTTP(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+}
+
+// UnimplementedMonitorServiceHandler returns CodeUnimplemented from all methods.
+type UnimplementedMonitorServiceHandler struct{}
+
+func (UnimplementedMonitorServiceHandler) Trust(context.Context, *TrustStateMessage) (*TrustGrantMessage, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dtc.v1.MonitorService.Trust is not implemented"))
+}
+
+func (UnimplementedMonitorServiceHandler) Control(context.Context, *ControlRequest, *connect.ServerStream[ControlMessage]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("dtc.v1.MonitorService.Control is not implemented"))
 }

@@ -1,4 +1,5 @@
-// What a monitor asks an agent, and what joining says. Rules for changes: a
+// What a monitor or an operator asks an agent, what agents and operators ask the
+// monitor, and what joining says. Rules for changes: a
 // field keeps its number and its meaning for ever; new things are new fields,
 // and who does not know one goes on without it.
 //
@@ -3377,6 +3378,320 @@ func (x *MatchMessage) GetCommand() []byte {
 	return nil
 }
 
+// TrustStateMessage says what its sender has to prove itself with and to judge
+// others by; in an agent's answer, after it took what it was given.
+type TrustStateMessage struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	List           uint64                 `protobuf:"varint,1,opt,name=list,proto3" json:"list,omitempty"`                                             // number of its list of revoked certificates
+	Bundle         uint64                 `protobuf:"varint,2,opt,name=bundle,proto3" json:"bundle,omitempty"`                                         // number of the CAs that it trusts
+	ExpiresSeconds int64                  `protobuf:"zigzag64,3,opt,name=expires_seconds,json=expiresSeconds,proto3" json:"expires_seconds,omitempty"` // of its certificate, since 1970
+	Csr            []byte                 `protobuf:"bytes,4,opt,name=csr,proto3" json:"csr,omitempty"`                                                // DER; while it wants another certificate
+	Refusals       []*RefusalMessage      `protobuf:"bytes,5,rep,name=refusals,proto3" json:"refusals,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *TrustStateMessage) Reset() {
+	*x = TrustStateMessage{}
+	mi := &file_wire_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TrustStateMessage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TrustStateMessage) ProtoMessage() {}
+
+func (x *TrustStateMessage) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TrustStateMessage.ProtoReflect.Descriptor instead.
+func (*TrustStateMessage) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *TrustStateMessage) GetList() uint64 {
+	if x != nil {
+		return x.List
+	}
+	return 0
+}
+
+func (x *TrustStateMessage) GetBundle() uint64 {
+	if x != nil {
+		return x.Bundle
+	}
+	return 0
+}
+
+func (x *TrustStateMessage) GetExpiresSeconds() int64 {
+	if x != nil {
+		return x.ExpiresSeconds
+	}
+	return 0
+}
+
+func (x *TrustStateMessage) GetCsr() []byte {
+	if x != nil {
+		return x.Csr
+	}
+	return nil
+}
+
+func (x *TrustStateMessage) GetRefusals() []*RefusalMessage {
+	if x != nil {
+		return x.Refusals
+	}
+	return nil
+}
+
+// TrustGrantMessage hands over what is new of it.
+type TrustGrantMessage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	List          []byte                 `protobuf:"bytes,1,opt,name=list,proto3" json:"list,omitempty"`               // signed
+	Bundle        []byte                 `protobuf:"bytes,2,opt,name=bundle,proto3" json:"bundle,omitempty"`           // signed
+	Certificate   []byte                 `protobuf:"bytes,3,opt,name=certificate,proto3" json:"certificate,omitempty"` // PEM
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TrustGrantMessage) Reset() {
+	*x = TrustGrantMessage{}
+	mi := &file_wire_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TrustGrantMessage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TrustGrantMessage) ProtoMessage() {}
+
+func (x *TrustGrantMessage) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TrustGrantMessage.ProtoReflect.Descriptor instead.
+func (*TrustGrantMessage) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *TrustGrantMessage) GetList() []byte {
+	if x != nil {
+		return x.List
+	}
+	return nil
+}
+
+func (x *TrustGrantMessage) GetBundle() []byte {
+	if x != nil {
+		return x.Bundle
+	}
+	return nil
+}
+
+func (x *TrustGrantMessage) GetCertificate() []byte {
+	if x != nil {
+		return x.Certificate
+	}
+	return nil
+}
+
+// RefusalMessage is what an agent refused to a peer whose certificate is of the
+// fleet's CA.
+type RefusalMessage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Role          []byte                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	What          []byte                 `protobuf:"bytes,3,opt,name=what,proto3" json:"what,omitempty"`
+	Count         uint64                 `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
+	AgeNanos      int64                  `protobuf:"zigzag64,5,opt,name=age_nanos,json=ageNanos,proto3" json:"age_nanos,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefusalMessage) Reset() {
+	*x = RefusalMessage{}
+	mi := &file_wire_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefusalMessage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefusalMessage) ProtoMessage() {}
+
+func (x *RefusalMessage) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefusalMessage.ProtoReflect.Descriptor instead.
+func (*RefusalMessage) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *RefusalMessage) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *RefusalMessage) GetRole() []byte {
+	if x != nil {
+		return x.Role
+	}
+	return nil
+}
+
+func (x *RefusalMessage) GetWhat() []byte {
+	if x != nil {
+		return x.What
+	}
+	return nil
+}
+
+func (x *RefusalMessage) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *RefusalMessage) GetAgeNanos() int64 {
+	if x != nil {
+		return x.AgeNanos
+	}
+	return 0
+}
+
+// ControlRequest is a command of the control socket, from afar.
+type ControlRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Verb          []byte                 `protobuf:"bytes,1,opt,name=verb,proto3" json:"verb,omitempty"`
+	Request       []byte                 `protobuf:"bytes,2,opt,name=request,proto3" json:"request,omitempty"` // JSON
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ControlRequest) Reset() {
+	*x = ControlRequest{}
+	mi := &file_wire_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ControlRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ControlRequest) ProtoMessage() {}
+
+func (x *ControlRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ControlRequest.ProtoReflect.Descriptor instead.
+func (*ControlRequest) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *ControlRequest) GetVerb() []byte {
+	if x != nil {
+		return x.Verb
+	}
+	return nil
+}
+
+func (x *ControlRequest) GetRequest() []byte {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+type ControlMessage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Item          []byte                 `protobuf:"bytes,1,opt,name=item,proto3" json:"item,omitempty"` // JSON
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ControlMessage) Reset() {
+	*x = ControlMessage{}
+	mi := &file_wire_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ControlMessage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ControlMessage) ProtoMessage() {}
+
+func (x *ControlMessage) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ControlMessage.ProtoReflect.Descriptor instead.
+func (*ControlMessage) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ControlMessage) GetItem() []byte {
+	if x != nil {
+		return x.Item
+	}
+	return nil
+}
+
 // JoinMessage and JoinedMessage are joining's only two messages, each behind
 // its length: four bytes, the most significant first.
 type JoinMessage struct {
@@ -3390,7 +3705,7 @@ type JoinMessage struct {
 
 func (x *JoinMessage) Reset() {
 	*x = JoinMessage{}
-	mi := &file_wire_proto_msgTypes[34]
+	mi := &file_wire_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3402,7 +3717,7 @@ func (x *JoinMessage) String() string {
 func (*JoinMessage) ProtoMessage() {}
 
 func (x *JoinMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[34]
+	mi := &file_wire_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3415,7 +3730,7 @@ func (x *JoinMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinMessage.ProtoReflect.Descriptor instead.
 func (*JoinMessage) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{34}
+	return file_wire_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *JoinMessage) GetToken() []byte {
@@ -3452,7 +3767,7 @@ type JoinedMessage struct {
 
 func (x *JoinedMessage) Reset() {
 	*x = JoinedMessage{}
-	mi := &file_wire_proto_msgTypes[35]
+	mi := &file_wire_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3464,7 +3779,7 @@ func (x *JoinedMessage) String() string {
 func (*JoinedMessage) ProtoMessage() {}
 
 func (x *JoinedMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[35]
+	mi := &file_wire_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3477,7 +3792,7 @@ func (x *JoinedMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinedMessage.ProtoReflect.Descriptor instead.
 func (*JoinedMessage) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{35}
+	return file_wire_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *JoinedMessage) GetCertificate() []byte {
@@ -3899,7 +4214,28 @@ const file_wire_proto_rawDesc = "" +
 	"\aprocess\x18\x01 \x01(\v2\x16.dtc.v1.ProcessMessageR\aprocess\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\fR\x04user\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\fR\x04name\x12\x18\n" +
-	"\acommand\x18\x04 \x01(\fR\acommand\"M\n" +
+	"\acommand\x18\x04 \x01(\fR\acommand\"\xae\x01\n" +
+	"\x11TrustStateMessage\x12\x12\n" +
+	"\x04list\x18\x01 \x01(\x04R\x04list\x12\x16\n" +
+	"\x06bundle\x18\x02 \x01(\x04R\x06bundle\x12'\n" +
+	"\x0fexpires_seconds\x18\x03 \x01(\x12R\x0eexpiresSeconds\x12\x10\n" +
+	"\x03csr\x18\x04 \x01(\fR\x03csr\x122\n" +
+	"\brefusals\x18\x05 \x03(\v2\x16.dtc.v1.RefusalMessageR\brefusals\"a\n" +
+	"\x11TrustGrantMessage\x12\x12\n" +
+	"\x04list\x18\x01 \x01(\fR\x04list\x12\x16\n" +
+	"\x06bundle\x18\x02 \x01(\fR\x06bundle\x12 \n" +
+	"\vcertificate\x18\x03 \x01(\fR\vcertificate\"{\n" +
+	"\x0eRefusalMessage\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
+	"\x04role\x18\x02 \x01(\fR\x04role\x12\x12\n" +
+	"\x04what\x18\x03 \x01(\fR\x04what\x12\x14\n" +
+	"\x05count\x18\x04 \x01(\x04R\x05count\x12\x1b\n" +
+	"\tage_nanos\x18\x05 \x01(\x12R\bageNanos\">\n" +
+	"\x0eControlRequest\x12\x12\n" +
+	"\x04verb\x18\x01 \x01(\fR\x04verb\x12\x18\n" +
+	"\arequest\x18\x02 \x01(\fR\arequest\"$\n" +
+	"\x0eControlMessage\x12\x12\n" +
+	"\x04item\x18\x01 \x01(\fR\x04item\"M\n" +
 	"\vJoinMessage\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\fR\x05token\x12\x10\n" +
 	"\x03csr\x18\x02 \x01(\fR\x03csr\x12\x16\n" +
@@ -3910,14 +4246,18 @@ const file_wire_proto_rawDesc = "" +
 	"\x04name\x18\x03 \x01(\fR\x04name\x12\x14\n" +
 	"\x05error\x18\x04 \x01(\tR\x05error\x12\x1d\n" +
 	"\n" +
-	"error_kind\x18\x05 \x01(\rR\terrorKind2\xdb\x02\n" +
+	"error_kind\x18\x05 \x01(\rR\terrorKind2\x9a\x03\n" +
 	"\fAgentService\x120\n" +
 	"\x04Info\x12\x13.dtc.v1.InfoRequest\x1a\x13.dtc.v1.InfoMessage\x120\n" +
 	"\x03Get\x12\x12.dtc.v1.GetRequest\x1a\x13.dtc.v1.PartMessage0\x01\x128\n" +
 	"\x05Watch\x12\x14.dtc.v1.WatchRequest\x1a\x17.dtc.v1.SightingMessage0\x01\x121\n" +
 	"\x05Check\x12\x14.dtc.v1.CheckRequest\x1a\x12.dtc.v1.CheckReply\x12C\n" +
 	"\vAcknowledge\x12\x1a.dtc.v1.AcknowledgeRequest\x1a\x18.dtc.v1.AcknowledgeReply\x125\n" +
-	"\aPreview\x12\x14.dtc.v1.WatchRequest\x1a\x14.dtc.v1.PreviewReplyB\x13Z\x11dtc/internal/wireb\x06proto3"
+	"\aPreview\x12\x14.dtc.v1.WatchRequest\x1a\x14.dtc.v1.PreviewReply\x12=\n" +
+	"\x05Trust\x12\x19.dtc.v1.TrustGrantMessage\x1a\x19.dtc.v1.TrustStateMessage2\x8c\x01\n" +
+	"\x0eMonitorService\x12=\n" +
+	"\x05Trust\x12\x19.dtc.v1.TrustStateMessage\x1a\x19.dtc.v1.TrustGrantMessage\x12;\n" +
+	"\aControl\x12\x16.dtc.v1.ControlRequest\x1a\x16.dtc.v1.ControlMessage0\x01B\x13Z\x11dtc/internal/wireb\x06proto3"
 
 var (
 	file_wire_proto_rawDescOnce sync.Once
@@ -3931,7 +4271,7 @@ func file_wire_proto_rawDescGZIP() []byte {
 	return file_wire_proto_rawDescData
 }
 
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_wire_proto_goTypes = []any{
 	(*InfoRequest)(nil),        // 0: dtc.v1.InfoRequest
 	(*InfoMessage)(nil),        // 1: dtc.v1.InfoMessage
@@ -3967,8 +4307,13 @@ var file_wire_proto_goTypes = []any{
 	(*PreviewReply)(nil),       // 31: dtc.v1.PreviewReply
 	(*RuleMatchesMessage)(nil), // 32: dtc.v1.RuleMatchesMessage
 	(*MatchMessage)(nil),       // 33: dtc.v1.MatchMessage
-	(*JoinMessage)(nil),        // 34: dtc.v1.JoinMessage
-	(*JoinedMessage)(nil),      // 35: dtc.v1.JoinedMessage
+	(*TrustStateMessage)(nil),  // 34: dtc.v1.TrustStateMessage
+	(*TrustGrantMessage)(nil),  // 35: dtc.v1.TrustGrantMessage
+	(*RefusalMessage)(nil),     // 36: dtc.v1.RefusalMessage
+	(*ControlRequest)(nil),     // 37: dtc.v1.ControlRequest
+	(*ControlMessage)(nil),     // 38: dtc.v1.ControlMessage
+	(*JoinMessage)(nil),        // 39: dtc.v1.JoinMessage
+	(*JoinedMessage)(nil),      // 40: dtc.v1.JoinedMessage
 }
 var file_wire_proto_depIdxs = []int32{
 	3,  // 0: dtc.v1.GetRequest.selection:type_name -> dtc.v1.SelectionMessage
@@ -4049,23 +4394,30 @@ var file_wire_proto_depIdxs = []int32{
 	32, // 75: dtc.v1.PreviewReply.rules:type_name -> dtc.v1.RuleMatchesMessage
 	33, // 76: dtc.v1.RuleMatchesMessage.matches:type_name -> dtc.v1.MatchMessage
 	20, // 77: dtc.v1.MatchMessage.process:type_name -> dtc.v1.ProcessMessage
-	0,  // 78: dtc.v1.AgentService.Info:input_type -> dtc.v1.InfoRequest
-	2,  // 79: dtc.v1.AgentService.Get:input_type -> dtc.v1.GetRequest
-	21, // 80: dtc.v1.AgentService.Watch:input_type -> dtc.v1.WatchRequest
-	27, // 81: dtc.v1.AgentService.Check:input_type -> dtc.v1.CheckRequest
-	29, // 82: dtc.v1.AgentService.Acknowledge:input_type -> dtc.v1.AcknowledgeRequest
-	21, // 83: dtc.v1.AgentService.Preview:input_type -> dtc.v1.WatchRequest
-	1,  // 84: dtc.v1.AgentService.Info:output_type -> dtc.v1.InfoMessage
-	4,  // 85: dtc.v1.AgentService.Get:output_type -> dtc.v1.PartMessage
-	24, // 86: dtc.v1.AgentService.Watch:output_type -> dtc.v1.SightingMessage
-	28, // 87: dtc.v1.AgentService.Check:output_type -> dtc.v1.CheckReply
-	30, // 88: dtc.v1.AgentService.Acknowledge:output_type -> dtc.v1.AcknowledgeReply
-	31, // 89: dtc.v1.AgentService.Preview:output_type -> dtc.v1.PreviewReply
-	84, // [84:90] is the sub-list for method output_type
-	78, // [78:84] is the sub-list for method input_type
-	78, // [78:78] is the sub-list for extension type_name
-	78, // [78:78] is the sub-list for extension extendee
-	0,  // [0:78] is the sub-list for field type_name
+	36, // 78: dtc.v1.TrustStateMessage.refusals:type_name -> dtc.v1.RefusalMessage
+	0,  // 79: dtc.v1.AgentService.Info:input_type -> dtc.v1.InfoRequest
+	2,  // 80: dtc.v1.AgentService.Get:input_type -> dtc.v1.GetRequest
+	21, // 81: dtc.v1.AgentService.Watch:input_type -> dtc.v1.WatchRequest
+	27, // 82: dtc.v1.AgentService.Check:input_type -> dtc.v1.CheckRequest
+	29, // 83: dtc.v1.AgentService.Acknowledge:input_type -> dtc.v1.AcknowledgeRequest
+	21, // 84: dtc.v1.AgentService.Preview:input_type -> dtc.v1.WatchRequest
+	35, // 85: dtc.v1.AgentService.Trust:input_type -> dtc.v1.TrustGrantMessage
+	34, // 86: dtc.v1.MonitorService.Trust:input_type -> dtc.v1.TrustStateMessage
+	37, // 87: dtc.v1.MonitorService.Control:input_type -> dtc.v1.ControlRequest
+	1,  // 88: dtc.v1.AgentService.Info:output_type -> dtc.v1.InfoMessage
+	4,  // 89: dtc.v1.AgentService.Get:output_type -> dtc.v1.PartMessage
+	24, // 90: dtc.v1.AgentService.Watch:output_type -> dtc.v1.SightingMessage
+	28, // 91: dtc.v1.AgentService.Check:output_type -> dtc.v1.CheckReply
+	30, // 92: dtc.v1.AgentService.Acknowledge:output_type -> dtc.v1.AcknowledgeReply
+	31, // 93: dtc.v1.AgentService.Preview:output_type -> dtc.v1.PreviewReply
+	34, // 94: dtc.v1.AgentService.Trust:output_type -> dtc.v1.TrustStateMessage
+	35, // 95: dtc.v1.MonitorService.Trust:output_type -> dtc.v1.TrustGrantMessage
+	38, // 96: dtc.v1.MonitorService.Control:output_type -> dtc.v1.ControlMessage
+	88, // [88:97] is the sub-list for method output_type
+	79, // [79:88] is the sub-list for method input_type
+	79, // [79:79] is the sub-list for extension type_name
+	79, // [79:79] is the sub-list for extension extendee
+	0,  // [0:79] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -4087,9 +4439,9 @@ func file_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   36,
+			NumMessages:   41,
 			NumExtensions: 0,
-			NumServices:   1,
+			NumServices:   2,
 		},
 		GoTypes:           file_wire_proto_goTypes,
 		DependencyIndexes: file_wire_proto_depIdxs,

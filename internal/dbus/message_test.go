@@ -1,0 +1,19 @@
+package dbus
+
+import "testing"
+
+// TestCall compares a call with the bytes that the specification asks for.
+func TestCall(t *testing.T) {
+	c := Call{Destination: "d.d", Path: "/p", Interface: "i.i", Method: "M", Signature: "ss", Body: AppendText(AppendText(nil, "abc"), "")}
+	const want = "l\x01\x02\x01" + "\x0d\x00\x00\x00" + "\x07\x00\x00\x00" + "\x48\x00\x00\x00" +
+		"\x01\x01o\x00\x02\x00\x00\x00/p\x00" + "\x00\x00\x00\x00\x00" +
+		"\x02\x01s\x00\x03\x00\x00\x00i.i\x00" + "\x00\x00\x00\x00" +
+		"\x03\x01s\x00\x01\x00\x00\x00M\x00" + "\x00\x00\x00\x00\x00\x00" +
+		"\x06\x01s\x00\x03\x00\x00\x00d.d\x00" + "\x00\x00\x00\x00" +
+		"\x08\x01g\x00\x02ss\x00" +
+		"\x03\x00\x00\x00abc\x00\x00\x00\x00\x00\x00"
+	got := string(c.message(7))
+	if got != want {
+		t.Errorf("got\n%q, want\n%q", got, want)
+	}
+}
