@@ -214,7 +214,7 @@ func FuzzMarks(f *testing.F) {
 	f.Add("openfiles", "COMMAND PID SIZE/OFF NAME\n漢\xff\n", "==> a <==\n\nSIZE/OFF NAME\n漢\n")
 	f.Add("interfaces", "\x00\n1\n", "HOST NAME\n")
 	f.Fuzz(func(t *testing.T, status, first, second string) {
-		defer bounds.Alloc(t, len(status) + len(first) + len(second))()
+		defer bounds.Alloc(t, len(status)+len(first)+len(second))()
 		m := newMarker(dtc.Status(status), false)
 		for _, text := range []string{first, second} {
 			p := &page{marks: m}

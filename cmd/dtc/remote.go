@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net"
@@ -43,7 +44,10 @@ func (a *app) control(ctx context.Context, verb string, request any, each func(j
 		return err
 	}
 	defer client.Close()
-	if err := client.Control(ctx, verb, request, each); err != nil {
+	switch err := client.Control(ctx, verb, request, each); {
+	case dtc.KindOf(err) == dtc.KindCertificate && !errors.Is(err, wire.ErrDates):
+		return fmt.Errorf("%w; if this certificate was revoked, ask the monitor's admin for another: dtc issue --operator", err)
+	case err != nil:
 		return err
 	}
 	learn(ctx, client, creds)

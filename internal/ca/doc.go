@@ -1,20 +1,24 @@
 // Package ca is the fleet's own authority: it makes the CA and the monitor's
-// certificate, invites, joins, issues and revokes agents, and gives both
-// programs the TLS configurations that prove one to the other. It is the only
-// place that knows X.509.
+// certificate, invites, joins, issues, renews and revokes agents and operators,
+// moves the fleet to another CA, and gives all programs the TLS configurations
+// that prove one to the other. It is the only place that knows X.509.
 //
 // # Files
 //
 // All lie in conf/tls of the home. Keys are PEM, PKCS #8, ECDSA P-256, mode
-// 0600; they are never overwritten, and a key that others may read is refused
+// 0600; they are never overwritten (but ca.key by ca-next.key), and a key that
+// others may read is refused
 // when it is loaded. Certificates are PEM, one in a file, mode 0644.
 //
-//	ca.crt                    the fleet's CA, on every host
-//	ca.key                    its key, on the monitor only
-//	monitor.crt monitor.key   the monitor's
-//	agent.crt   agent.key     an agent's
-//	issued                    the register of certificates and tokens, mode 0600, on the monitor only
-//	.lock                     held by whoever changes one of the others
+//	ca.crt                      the fleet's CA, on every host; while it changes, both
+//	ca.key                      the key of the one that signs, on the monitor only
+//	ca-next.key                 that of the one that is going to, likewise
+//	monitor.crt  monitor.key    the monitor's
+//	agent.crt    agent.key      an agent's
+//	operator.crt operator.key   an operator's or a viewer's, on a machine of theirs
+//	revoked                     the signed list of revoked certificates, on every host
+//	issued                      the register of certificates and tokens, mode 0600, on the monitor only
+//	.lock                       held by whoever changes one of the others
 //
 // # Certificates
 //
@@ -24,9 +28,11 @@
 //
 //	dtc://ROLE/ID
 //
-// where ROLE is monitor or agent, and ID is 32 hexadecimal digits, random, kept
+// where ROLE is monitor, agent, operator or viewer, and ID is 32 hexadecimal digits, random, kept
 // when the same key is certified again. Leaves are good for server and client
-// authentication; an agent's lives a year. The monitor's lives as long as the
+// authentication; an agent's lives a year and is renewed when two thirds of it
+// are over, with the same key, id and ips; an operator's has no ip and lives as
+// long as was asked for, and is not renewed. The monitor's lives as long as the
 // CA: its key lies beside the CA's, so that a shorter life would protect
 // nothing. No certificate outlives the CA. All begin a day before they were
 // made, for hosts whose clock is behind or runs on local time.
@@ -40,6 +46,7 @@
 //	{"certificate":{"id":"…","name":"web1","role":"agent","ips":["10.0.0.7"],"serial":"…","key":"…","expires":"2027-11-22T09:00:00Z"}}
 //	{"token":{"hash":"…","name":"web2","ips":["10.0.0.8"],"ends":"2026-11-22T10:00:00Z"}}
 //
+// "trust" and "left_behind" in a certificate's line belong to a change of the CA.
 // The monitor's own is called monitor; an agent may have that name too. A
 // certificate's key is the hexadecimal SHA-256 of its public key (the DER of
 // SubjectPublicKeyInfo). There is one line an id: certifying a key again
@@ -59,6 +66,25 @@
 // padding): the SHA-256 of the CA's public key (32), the secret (20), and the
 // first 4 bytes of the SHA-256 of "dtc1_" and those 52, by which a damaged
 // paste is told from a token that nobody knows.
+//
+// # Statements
+//
+// What the CA says besides certificates is a statement: which certificates are
+// revoked (`revoked`, ids of 1 to 64 small letters and digits, ascending), and
+// which CAs are to be trusted (certificates in DER, the one that signs first).
+// Their bytes stand at the type statement. Each has a number that only grows: that
+// of a list is the Unix time in seconds when it was made, or one more than the
+// last; that of the CAs counts by one, from 0 for a fleet whose CA never changed.
+// Who has one takes no older one, and none by a CA that it does not trust. A list
+// by the CA that signs replaces any of the other one. A revoked certificate stays
+// on the list until 30 days after its end. In ca.crt the number of the CAs stands
+// in a first line "# dtc trust N".
+//
+// # Another CA
+//
+// The change goes through the phases that stand at [Phase]. In each of them the
+// monitor hands its statement to every agent; the next begins when all have said
+// that they have it, and that their certificate is by the CA that signs.
 //
 // # Joining
 //

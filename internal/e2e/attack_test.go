@@ -219,11 +219,11 @@ func (l *lone) sides(tb testing.TB) []attacked {
 func TestHostileConnections(t *testing.T) {
 	l := newLone(t)
 	sides := l.sides(t)
-	for _, few := range []bool{false, true} { // sources
+	for _, sources := range []int64{1000, 8} {
 		var both sync.WaitGroup
 		for _, s := range sides {
 			both.Go(func() {
-				s.endure(t, func() string { return attack(t, s.at, few) })
+				s.endure(t, func() string { return attack(t, s.at, sources) })
 			})
 		}
 		both.Wait()
@@ -275,7 +275,7 @@ func (s attacked) endure(t *testing.T, attack func() string) {
 }
 
 // attack opens hostile connections, and says how that went.
-func attack(t *testing.T, at string, few bool) string {
+func attack(t *testing.T, at string, sources int64) string {
 	t.Helper()
 	var next, refused, failed, open, most atomic.Int64
 	began := time.Now()
@@ -289,7 +289,7 @@ func attack(t *testing.T, at string, few bool) string {
 					return
 				}
 				since := time.Now()
-				d := net.Dialer{LocalAddr: hostileAddress(i, few), Timeout: attackHold}
+				d := net.Dialer{LocalAddr: hostileAddress(i % sources), Timeout: attackHold}
 				conn, err := d.Dial("tcp", at)
 				if err != nil {
 					failed.Add(1)
@@ -309,16 +309,12 @@ func attack(t *testing.T, at string, few bool) string {
 		})
 	}
 	all.Wait()
-	return fmt.Sprintf("%d hostile connections in %s, at most %d at a time, %d refused at once, %d never came about",
-		*attackConnections, time.Since(began).Round(time.Second), most.Load(), refused.Load(), failed.Load())
+	return fmt.Sprintf("%d hostile connections from %d addresses in %s, at most %d at a time, %d refused at once, %d never came about",
+		*attackConnections, sources, time.Since(began).Round(time.Second), most.Load(), refused.Load(), failed.Load())
 }
 
-// hostileAddress is one of 8 or of 1000 that are nobody's.
-func hostileAddress(i int64, few bool) *net.TCPAddr {
-	n := i % 1000
-	if few {
-		n = i % 8
-	}
+// hostileAddress is one of many that are nobody's.
+func hostileAddress(n int64) *net.TCPAddr {
 	return &net.TCPAddr{IP: net.IPv4(127, 1, byte(n/250), byte(1+n%250))}
 }
 

@@ -233,6 +233,7 @@ func (o *ownedHost) join(t *testing.T, at string) {
 }
 
 func badAliases(t *testing.T, o *ownedHost) {
+	t.Helper()
 	s := o.dial(t)
 	for _, alias := range []string{
 		".", "..", "../x", "../../conf/monitor.xml", "../127.0.0.1/app.log", "/etc/passwd", "a/b", `a\b`, `..\x`, "C:x", "x:stream", ".hidden",
@@ -256,11 +257,14 @@ func badAliases(t *testing.T, o *ownedHost) {
 }
 
 func badFrames(t *testing.T, o *ownedHost) {
+	t.Helper()
 	for name, bad := range map[string]func(f *dtc.Frame){
-		"beyond the end":         func(f *dtc.Frame) { f.Kind, f.Offset, f.Data, f.Sum = dtc.FrameAppend, 1<<40, []byte("x"), 0x9e2fcf28 },
-		"at the largest offset":  func(f *dtc.Frame) { f.Kind, f.Offset, f.Data = dtc.FrameAppend, math.MaxInt64-1, []byte("xx") },
-		"a wrong checksum":       func(f *dtc.Frame) { f.Kind, f.Offset, f.Data, f.Sum = dtc.FrameAppend, 5, []byte("x"), 1 },
-		"packed nonsense":        func(f *dtc.Frame) { f.Kind, f.Offset, f.End, f.Data = dtc.FramePacked, 5, 5+dtc.MaxChunk, []byte("\x28\xb5\x2f\xfd") },
+		"beyond the end":        func(f *dtc.Frame) { f.Kind, f.Offset, f.Data, f.Sum = dtc.FrameAppend, 1<<40, []byte("x"), 0x9e2fcf28 },
+		"at the largest offset": func(f *dtc.Frame) { f.Kind, f.Offset, f.Data = dtc.FrameAppend, math.MaxInt64-1, []byte("xx") },
+		"a wrong checksum":      func(f *dtc.Frame) { f.Kind, f.Offset, f.Data, f.Sum = dtc.FrameAppend, 5, []byte("x"), 1 },
+		"packed nonsense": func(f *dtc.Frame) {
+			f.Kind, f.Offset, f.End, f.Data = dtc.FramePacked, 5, 5+dtc.MaxChunk, []byte("\x28\xb5\x2f\xfd")
+		},
 		"a hole of 2^62":         func(f *dtc.Frame) { f.Kind, f.Offset, f.End, f.Sum = dtc.FrameHole, 5, 1<<62, 1 },
 		"a hole that goes back":  func(f *dtc.Frame) { f.Kind, f.Offset, f.End = dtc.FrameHole, 5, 1 },
 		"an end before the end":  func(f *dtc.Frame) { f.Kind, f.End, f.Sum = dtc.FrameSeal, 1, 1 },
@@ -298,6 +302,7 @@ func badFrames(t *testing.T, o *ownedHost) {
 }
 
 func manyStreams(t *testing.T, o *ownedHost) {
+	t.Helper()
 	s := o.dial(t)
 	const many = 10_500
 	sent := make(chan error, 1)
@@ -331,6 +336,7 @@ func manyStreams(t *testing.T, o *ownedHost) {
 }
 
 func manyEvents(t *testing.T, o *ownedHost) {
+	t.Helper()
 	s := o.dial(t)
 	f := o.begun(t, s, "events.log", "mine\n")
 	for i := range 25_000 {
@@ -369,6 +375,7 @@ func manyEvents(t *testing.T, o *ownedHost) {
 // hugeQuestions has the monitor hash what it has of the host, as far as it says
 // that it is, again and again.
 func hugeQuestions(t *testing.T, o *ownedHost) {
+	t.Helper()
 	s := o.dial(t)
 	f := o.begun(t, s, "holes.log", "mine\n")
 	const hole = 1 << 36
@@ -390,6 +397,7 @@ func hugeQuestions(t *testing.T, o *ownedHost) {
 
 // neverReads sends what wants answers, and takes none.
 func neverReads(t *testing.T, o *ownedHost) {
+	t.Helper()
 	s := o.dial(t)
 	_ = s.raw.SetWriteDeadline(time.Now().Add(patience))
 	var err error
@@ -403,6 +411,7 @@ func neverReads(t *testing.T, o *ownedHost) {
 
 // badTrust asks for certificates of others.
 func badTrust(t *testing.T, o *ownedHost) {
+	t.Helper()
 	c := wire.NewClient(func(ctx context.Context) (net.Conn, error) {
 		return wire.Dialer{TLS: o.creds.ToMonitor()}.Dial(ctx, netip.MustParseAddrPort(o.l.monitorAt), wire.ProtoRPC)
 	})
@@ -506,6 +515,7 @@ func (h *hostileReports) Acknowledge(context.Context, string, string, uint64) er
 
 // badReports asks the hostile agent, and looks at what was made of its sightings.
 func badReports(t *testing.T, o *ownedHost) {
+	t.Helper()
 	began := time.Now()
 	r := namespace("").run(t, dtcPath(), "get", "process", "--home", o.l.home, "--timeout", "20s")
 	t.Logf("asked for %s: exit status %d, %d bytes, %.300s", time.Since(began), r.code, len(r.stdout), r.stderr)

@@ -81,7 +81,7 @@ func TestHostileMonitor(t *testing.T) {
 	evil := &hostileLog{dir: dir, aliases: map[string]bool{}}
 	evil.serve(t, monitor, l.monitorAt)
 	for name, creds := range map[string]*ca.Credentials{"viewer": viewer, "operator": operator, "monitor": monitor} {
-		t.Run(name, func(t *testing.T) { abuse(t, creds, l.agentAt, name == "monitor") })
+		t.Run(name, func(t *testing.T) { abuse(t, creds, l.agentAt) })
 		if started := children(l.agent); len(started) > 0 {
 			t.Errorf("the agent started %v", started)
 		}
@@ -98,7 +98,7 @@ func TestHostileMonitor(t *testing.T) {
 	}
 	grown := usageOf(t, l.agent).peak - base.now
 	t.Logf("RSS %.1f MiB before, at most %+.1f MiB", float64(base.now)/(1<<20), float64(grown)/(1<<20))
-	if grown > 192<<20 {
+	if grown > 160<<20 {
 		t.Errorf("the agent grew by %d MiB", grown>>20)
 	}
 	if after := listing(t, l.agentHome, "state"); !slices.Equal(before, after) {
@@ -125,8 +125,9 @@ func (l *lone) person(t *testing.T, name string, role dtc.Role) *ca.Credentials 
 }
 
 // abuse asks an agent for whatever takes much or is not to be had.
-func abuse(t *testing.T, creds *ca.Credentials, at string, all bool) {
+func abuse(t *testing.T, creds *ca.Credentials, at string) {
 	t.Helper()
+	all := creds.Peer().Role == dtc.RoleMonitor
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	client := func() *wire.Client {
@@ -141,7 +142,7 @@ func abuse(t *testing.T, creds *ca.Credentials, at string, all bool) {
 		t.Fatal(err)
 	}
 	get := func(c *wire.Client, q dtc.Query) (items int, err error) {
-		limited, cancel := context.WithTimeout(ctx, 10*time.Second)
+		limited, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
 		err = c.Get(limited, q, func(r *dtc.Report) error {
 			items += len(r.Process) + len(r.OpenFiles) + len(r.Sockets)
@@ -168,7 +169,7 @@ func abuse(t *testing.T, creds *ca.Credentials, at string, all bool) {
 	}
 	var flood sync.WaitGroup
 	var answered atomic.Int64
-	for range 4 {
+	for range 2 {
 		c := client()
 		for range 32 {
 			flood.Go(func() {
@@ -179,7 +180,7 @@ func abuse(t *testing.T, creds *ca.Credentials, at string, all bool) {
 		}
 	}
 	flood.Wait()
-	t.Logf("%d of 128 sorted answers at a time were given", answered.Load())
+	t.Logf("%d of 64 sorted answers at a time were given", answered.Load())
 
 	watch := func(want dtc.Watching) error {
 		limited, cancel := context.WithTimeout(ctx, time.Second)

@@ -176,7 +176,7 @@ func (m *mutant) texts(tb testing.TB) map[string]string {
 }
 
 // hunting is how long a mutant may live.
-const hunting = 3 * time.Minute
+const hunting = 6 * time.Minute
 
 var foundRE = regexp.MustCompile(`(?m)^.*: seed \d+: (.*)$`)
 

@@ -160,7 +160,7 @@ func (st *stream) eventFor(c *replica, e *eventEntry, entries ...entry) []entry 
 // Acknowledgments are sent when the agent pauses, and at least this often.
 const (
 	ackChunks = 16
-	ackBytes  = dtc.MaxWindow / 2
+	ackBytes  = 1 << 20
 )
 
 // append stores bytes.

@@ -11,8 +11,8 @@ import (
 // syncAt is how many bytes make a stream durable though the next round is not
 // due. A sync of many bytes holds everybody up who writes to the file system at
 // the time: beside a copy that got 500 MB/s a line of another one took up to
-// 260 ms when nothing but rounds bounded that, and 60 ms with this.
-const syncAt = 16 << 20
+// 260 ms when nothing but rounds bounded that, and 50 ms with this.
+const syncAt = 64 << 20
 
 // After a round the syncer rests for restPart times as long as that took, and
 // for restStream for each stream that it had, at most maxRest: where much comes

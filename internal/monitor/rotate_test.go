@@ -36,7 +36,9 @@ func (r *rotation) ask(dir string, role dtc.Role, a *realAgent) error {
 	}
 	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
 	defer cancel()
-	_, err = r.asker(creds.ToAgents(nil), a.at).Info(ctx)
+	c := r.asker(creds.ToAgents(nil), a.at)
+	defer c.Close() // or the monitor would soon have more connections than it may
+	_, err = c.Info(ctx)
 	return err
 }
 

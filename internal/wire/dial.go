@@ -59,7 +59,7 @@ func (d Dialer) dial(ctx context.Context, to netip.AddrPort, proto string) (net.
 	cfg.DynamicRecordSizingDisabled = true // full records from the start
 	below := raw
 	if proto == ProtoLog {
-		below = &gathering{Conn: prompted(raw)}
+		below = prompted(raw)
 	}
 	c, err := shakeHands(ctx, below, cfg)
 	if err != nil {

@@ -78,7 +78,11 @@ func TestConnectionsNoticeDeath(t *testing.T) {
 		run.peers.mu.Unlock()
 	}
 	for side, c := range map[string]net.Conn{"client": conn, "server": <-accepted} {
-		raw, err := c.(interface{ NetConn() net.Conn }).NetConn().(*net.TCPConn).SyscallConn()
+		below := c.(interface{ NetConn() net.Conn }).NetConn()
+		if stranger, ok := below.(*sober); ok {
+			below = stranger.Conn
+		}
+		raw, err := below.(*net.TCPConn).SyscallConn()
 		if err != nil {
 			t.Fatal(err)
 		}

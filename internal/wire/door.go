@@ -80,12 +80,12 @@ func (d *door) makeRoom(c *crowd, now time.Time) bool {
 	if d.inside < d.max {
 		return true
 	}
-	largest := d.largest(false)
+	largest := d.largest(func(c *crowd) bool { return !c.known })
 	if c.known && largest != nil {
 		return d.pushOut(largest)
 	}
 	if c.known {
-		largest = d.largest(true)
+		largest = d.largest(func(*crowd) bool { return true })
 	}
 	if largest == nil {
 		return false
@@ -94,11 +94,11 @@ func (d *door) makeRoom(c *crowd, now time.Time) bool {
 	return (more > 1 || more == 1 && now.Sub(largest.visitors[0].since) >= doorTurn) && d.pushOut(largest)
 }
 
-// largest returns the largest crowd of those that are known, or are not; of
-// equal ones that with the oldest visitor.
-func (d *door) largest(known bool) (most *crowd) {
+// largest returns the largest crowd that matches; of equal ones that with the
+// oldest visitor.
+func (d *door) largest(match func(*crowd) bool) (most *crowd) {
 	for _, c := range d.crowds {
-		if c.known != known {
+		if !match(c) {
 			continue
 		}
 		if most == nil || len(c.visitors) > len(most.visitors) ||

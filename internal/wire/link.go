@@ -67,9 +67,6 @@ type Link struct {
 func NewLink(conn net.Conn) *Link {
 	l := &Link{conn: conn}
 	l.out = linkWriter{conn: conn, deadline: linkDeadline{set: conn.SetWriteDeadline}}
-	if over, ok := conn.(interface{ NetConn() net.Conn }); ok {
-		l.out.below, _ = over.NetConn().(*gathering)
-	}
 	l.in = linkReader{conn: conn, deadline: linkDeadline{set: conn.SetReadDeadline}}
 	l.buf = bufio.NewReaderSize(&l.in, linkRecord)
 	l.SetTimeouts(LinkReadTimeout, LinkWriteTimeout)
@@ -123,9 +120,6 @@ func (l *Link) sendHead(f *dtc.Frame) error {
 // write appends p to what is pending and sends all but the last, not full
 // record of it. The middle of a long p is not copied.
 func (l *Link) write(p []byte) error {
-	if n := (len(l.pending) + len(p)) / linkRecord; n > 1 && l.out.below != nil {
-		l.out.below.gather(n, l.out.deadline.renew)
-	}
 	if len(l.pending) > 0 {
 		n := min(len(p), linkRecord-len(l.pending))
 		l.pending, p = append(l.pending, p[:n]...), p[n:]
@@ -269,7 +263,6 @@ func (d *linkDeadline) renew() error {
 // peer has got after that is not known.
 type linkWriter struct {
 	conn     net.Conn
-	below    *gathering // what conn writes its records to; nil: something else
 	deadline linkDeadline
 	err      error
 }

@@ -38,7 +38,7 @@ func linkTLS(tb testing.TB) (agent, monitor *tls.Conn, below net.Conn) {
 	}
 	client := a.clientTLS(a.issue(tb, dtc.RoleAgent, "a1", time.Hour))
 	client.NextProtos = []string{ProtoLog}
-	agent = tls.Client(&gathering{Conn: below}, client)
+	agent = tls.Client(prompted(below), client)
 	monitor = tls.Server(other, a.serverTLS(a.issue(tb, dtc.RoleMonitor, "m1", time.Hour)))
 	tb.Cleanup(func() { below.Close(); other.Close() })
 	var wg sync.WaitGroup

@@ -13,7 +13,7 @@ import (
 // agentServer answers the RPCs with an [Agent].
 type agentServer struct {
 	agent Agent
-	lines lines // of Get and Preview
+	lines lines                                                         // of Get and Preview
 	trust func(context.Context, dtc.TrustGrant) (dtc.TrustState, error) // nil: not offered
 }
 

@@ -118,8 +118,9 @@ func testDebian(t *testing.T, old, next *release) {
 	if user := c.run(t, "ps", "-o", "user=", "-p", strconv.Itoa(c.mainPID(t, "dtc-agent"))); user != "dtc-agent" {
 		t.Errorf("the agent runs as %s", user)
 	}
-	if out := c.run(t, "dtc", "get", "openfiles", "--home", "/var/lib/dtc", "--path", "/var/log/app.log"); !strings.Contains(out, "root") {
-		t.Errorf("it does not see who writes the file:\n%s", out)
+	writer := strconv.Itoa(c.mainPID(t, "writer"))
+	if out := c.run(t, "dtc", "get", "openfiles", "--home", "/var/lib/dtc", "--pid", writer); !strings.Contains(out, "/var/log/app.log") {
+		t.Errorf("it does not see what the writer has open:\n%s", out)
 	}
 
 	// It ends when the agent before has stopped and the one after has not begun.
