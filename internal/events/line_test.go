@@ -268,7 +268,7 @@ func FuzzName(f *testing.F) {
 		f.Add(name, name)
 	}
 	f.Fuzz(func(t *testing.T, name, host string) {
-		defer bounds.Alloc(t, len(name) + len(host))()
+		defer bounds.Alloc(t, len(name)+len(host))()
 		e := process(name)
 		e.Host = host
 		line := formatLine(&e, time.UTC)

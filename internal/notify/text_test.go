@@ -165,7 +165,7 @@ func FuzzAnswer(f *testing.F) {
 		f.Add(302, body, "http://[")
 	}
 	f.Fuzz(func(t *testing.T, status int, body, header string) {
-		defer bounds.Alloc(t, len(body) + len(header))()
+		defer bounds.Alloc(t, len(body)+len(header))()
 		v := Settings{Values: map[string]string{"secret": testToken}, Now: testNow}.read()
 		where, err := v.parseURL("http://10.0.0.9/" + testToken)
 		must(t, err)

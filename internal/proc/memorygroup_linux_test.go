@@ -121,7 +121,7 @@ func FuzzMemoryGroups(f *testing.F) {
 	f.Add("4:memory:/s p\n0::/a\n", mountLine("/", "/sys", "cgroup2", "memory"))
 	f.Add("0::/..\n", mountLine(`/a\040b`, `/x\134`, "cgroup", "memory"))
 	f.Fuzz(func(t *testing.T, cgroup, mount string) {
-		defer bounds.Alloc(t, len(cgroup) + len(mount))()
+		defer bounds.Alloc(t, len(cgroup)+len(mount))()
 		first, other := groupsOf([]byte(cgroup))
 		g := &MemoryGroups{}
 		g.addMount(mount)

@@ -63,7 +63,7 @@ func FuzzOOMVictim(f *testing.F) {
 	f.Add("3,1,5,-;", "Out of memory: ", "7", "(a) total-vm")
 	f.Add("6,1,5,c;", "Memory cgroup out of memory: ", "4194304", "")
 	f.Fuzz(func(t *testing.T, head, reason, pid, rest string) {
-		defer bounds.Alloc(t, len(head) + len(reason) + len(pid) + len(rest))()
+		defer bounds.Alloc(t, len(head)+len(reason)+len(pid)+len(rest))()
 		record := head + reason + "Killed process " + pid + " (" + rest
 		n, ok := OOMVictim([]byte(record))
 		if ok != (n != 0) || n < 0 || n > maxPID {

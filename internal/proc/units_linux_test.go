@@ -83,7 +83,7 @@ func TestFindUnits(t *testing.T) {
 func FuzzUnits(f *testing.F) {
 	f.Add("10\n0\n12\n", testMounts)
 	f.Fuzz(func(t *testing.T, procs, mounts string) {
-		defer bounds.Alloc(t, len(procs) + len(mounts))()
+		defer bounds.Alloc(t, len(procs)+len(mounts))()
 		for _, pid := range appendGroup(nil, []byte(procs)) {
 			if pid <= 0 {
 				t.Errorf("%q: %d", procs, pid)
