@@ -91,6 +91,7 @@ func end(tb testing.TB, cmd *exec.Cmd, how syscall.Signal) {
 	status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus)
 	switch {
 	case how == syscall.SIGKILL && status.Signal() == syscall.SIGKILL:
+	case how == syscall.SIGTERM && status.Signal() == syscall.SIGTERM: // it had not begun yet
 	case how != syscall.SIGKILL && err == nil:
 	default:
 		tb.Fatalf("after %v: %v", how, err)
