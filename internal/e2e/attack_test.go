@@ -281,8 +281,11 @@ func attack(t *testing.T, at string, sources int64) string {
 	began := time.Now()
 	with := &weapons{hello: clientHello(t), leaf: leaf(t, nil, "monitor", began.Add(time.Hour))}
 	var all sync.WaitGroup
-	for range *attackAtOnce {
+	for worker := range *attackAtOnce {
 		all.Go(func() {
+			// Not all in one moment: that is the attackers' own processor time, of
+			// which this machine has no other.
+			time.Sleep(attackPause * time.Duration(worker) / time.Duration(*attackAtOnce))
 			for {
 				i := next.Add(1) - 1
 				if i >= int64(*attackConnections) {

@@ -68,6 +68,7 @@ func TestRejoinAfterRevoke(t *testing.T) {
 	l.dtc(t, "revoke", "here")
 	writeFile(t, file, "one\ntwo\n") // the agent's attempts to send it are refused
 	eventually(t, l.agent.log.String, func() bool { return strings.Contains(l.agent.log.String(), "revoked") })
+	eventually(t, l.agent.log.String, func() bool { return strings.Contains(l.dtc(t, "events", "-o", "json"), `"state":"refused"`) })
 	l.agent.stop(t)
 	if got := readFile(copied); got != "one\n" {
 		t.Errorf("from a revoked agent: %q", got)

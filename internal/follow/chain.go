@@ -106,6 +106,7 @@ func (c *Chain) Sync() (bool, error) {
 
 // begin takes the file that is at the path now. Its siblings were there before.
 func (c *Chain) begin() (bool, error) {
+	at := time.Now()
 	f, err := c.host.Open(c.path)
 	if err != nil && !gone(err) {
 		return false, err
@@ -118,8 +119,26 @@ func (c *Chain) begin() (bool, error) {
 		c.current, c.floor = c.newGeneration(f), f.id.Birth
 		c.Generations = append(c.Generations, c.current)
 	}
-	_, err = c.noteStrangers()
+	noted, err := c.noteStrangers()
+	if !noted && err == nil {
+		c.noteOlder(at)
+	}
 	return f != nil, err
+}
+
+// noteOlder remembers those siblings that were made before the time at, when the
+// path was first looked at, though it has changed since.
+func (c *Chain) noteOlder(at time.Time) {
+	family, err := c.host.Family(c.familyPath(nil), func(Identity, Stat) bool { return true })
+	if err != nil {
+		return
+	}
+	c.count++
+	for _, m := range family.Members {
+		if m.Name != m.Base && c.Held(m.ID) == nil && m.ID.Birth != 0 && m.ID.Birth < at.Add(-grain).UnixNano() && !c.older(m.ID) {
+			c.noteForeign(m)
+		}
+	}
 }
 
 // advance makes one step to what is at the path now. It is settled if the path

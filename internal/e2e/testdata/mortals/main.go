@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"time"
 )
 
 func main() {
@@ -24,15 +25,7 @@ func main() {
 		if i%10 == 9 {
 			code = 0xC0000005 - uint32(i) // as an exception gives
 		}
-		cmd := exec.Command(os.Args[0], "one", strconv.FormatUint(uint64(code), 10))
-		in, err := cmd.StdinPipe()
-		if err == nil {
-			err = cmd.Start()
-		}
-		if err != nil {
-			fmt.Println("error", err)
-			os.Exit(1)
-		}
+		cmd, in := start(strconv.FormatUint(uint64(code), 10))
 		all, inputs = append(all, cmd), append(inputs, in)
 		fmt.Println(cmd.Process.Pid, code)
 	}
@@ -43,5 +36,25 @@ func main() {
 	}
 	for _, cmd := range all {
 		_ = cmd.Wait()
+	}
+}
+
+// start starts one that will end with a code. Wine refuses one now and then,
+// with an internal error, when the machine is busy.
+func start(code string) (*exec.Cmd, io.Closer) {
+	for try := 0; ; try++ {
+		cmd := exec.Command(os.Args[0], "one", code)
+		in, err := cmd.StdinPipe()
+		if err == nil {
+			err = cmd.Start()
+		}
+		switch {
+		case err == nil:
+			return cmd, in
+		case try == 20:
+			fmt.Println("error", err)
+			os.Exit(1)
+		}
+		time.Sleep(100 * time.Millisecond)
 	}
 }
