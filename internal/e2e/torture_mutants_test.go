@@ -187,7 +187,7 @@ func (m *mutant) hunt(tb testing.TB, dir string) (time.Duration, string) {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*hunting)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run", "^TestTorture$", "-test.v", "-torture.focus", m.name,
+	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run", "^TestTorture$", "-test.v", "-torture.focus", m.name, "-torture.fresh",
 		"-torture.duration", hunting.String(), "-torture.patience", "8s")
 	cmd.Env = append(os.Environ(), binEnv+"="+dir)
 	began := time.Now()

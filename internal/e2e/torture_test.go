@@ -17,7 +17,8 @@ import (
 )
 
 var (
-	tortureSeed     = flag.Uint64("torture.seed", 0, "seed of the one round of TestTorture; 0: fresh ones until the time is over")
+	tortureSeed     = flag.Uint64("torture.seed", 0, "seed of the one round of TestTorture; 0: many, until the time is over")
+	tortureFresh    = flag.Bool("torture.fresh", false, "many seeds are fresh ones, and not 1, 2, 3 and so on")
 	tortureDuration = flag.Duration("torture.duration", time.Minute, "how long TestTorture begins new rounds")
 	tortureSteps    = flag.Int("torture.steps", 160, "steps of a writer in a round")
 	torturePatience = flag.Duration("torture.patience", 3*patience, "how long a checkpoint waits for what is missing")
@@ -36,11 +37,12 @@ func TestTorture(t *testing.T) {
 	var rounds atomic.Int64
 	end := time.Now().Add(*tortureDuration)
 	round := func() {
-		seed := *tortureSeed
-		if seed == 0 {
+		seed := uint64(rounds.Add(1))
+		if *tortureSeed != 0 {
+			seed = *tortureSeed
+		} else if *tortureFresh {
 			seed = rand.Uint64()
 		}
-		rounds.Add(1)
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			w := newWorld(t, seed, bin)
 			w.torture()
