@@ -39,7 +39,8 @@ func TestUsageOfOurselves(t *testing.T) {
 	if u.Ending || u.PPID != os.Getppid() || u.Threads < 2 || u.CPU <= 0 || u.CPU > spent+20*time.Millisecond {
 		t.Errorf("usage %+v; we have spent %v", u, spent)
 	}
-	if peak := used.Maxrss << 10; u.RSSBytes < 1<<20 || u.RSSBytes > peak {
+	const slack = 4 << 20 // the kernel counts pages for each processor, and adds them up now and then
+	if peak := used.Maxrss << 10; u.RSSBytes < 1<<20 || u.RSSBytes > peak+slack {
 		t.Errorf("RSS %d, at most %d", u.RSSBytes, peak)
 	}
 }
