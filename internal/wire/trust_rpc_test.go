@@ -179,19 +179,17 @@ func TestGuard(t *testing.T) {
 		t.Fatal(err)
 	}
 	changed, gone := make(chan struct{}), errors.New("revoked")
-	var verdict error
-	looked := make(chan struct{}, 2)
+	verdicts := make(chan error)
 	ended := make(chan error)
 	ctx := within(t, 20*time.Second)
 	go func() {
 		ended <- Guard(ctx, conn, func() <-chan struct{} { return changed }, func(tls.ConnectionState) error {
-			looked <- struct{}{}
-			return verdict
+			return <-verdicts
 		})
 	}()
-	<-looked
-	verdict = gone
+	verdicts <- nil
 	close(changed)
+	verdicts <- gone
 	if err := <-ended; !errors.Is(err, gone) {
 		t.Errorf("it ended with %v", err)
 	}
