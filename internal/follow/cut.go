@@ -16,7 +16,7 @@ func (c *Chain) Cut(r *Reader, g *Generation) {
 	}
 	next := c.newGeneration(f)
 	c.files-- // it is the same one
-	next.Origin = g.Origin
+	next.Origin, next.before = g.Origin, g.before
 	next.Origin.Incarnation++
 	i := slices.Index(c.Generations, g)
 	c.Generations = slices.Insert(c.Generations, i+1, next)
@@ -100,7 +100,7 @@ func (r *Reader) IsCopy(g *Generation, f *File, size int64) bool {
 // next is nil. The chain owns f from then on.
 func (c *Chain) Insert(f *File, origin Origin, next *Generation) *Generation {
 	g := c.newGeneration(f)
-	g.Origin = origin
+	g.Origin, g.before = origin, true
 	c.insert(g, next)
 	delete(c.strangers, f.id.Light())
 	return g

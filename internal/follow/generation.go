@@ -44,6 +44,7 @@ type Generation struct {
 	Losses []Loss
 
 	doubtful bool // the position is without proof
+	before   bool // its file was found later, and is older than what stood at the path
 
 	probe  Mark  // proof of the first bytes seen, as long as nothing was read
 	tail   Mark  // proof of the last bytes seen, if they will not be read soon
@@ -56,6 +57,10 @@ type Generation struct {
 
 // Position returns the offset after the last byte read.
 func (g *Generation) Position() int64 { return g.Mark.Offset }
+
+// Before reports whether the file was inserted: it is older than what stood at the
+// path when the chain began.
+func (g *Generation) Before() bool { return g.before }
 
 // Left returns how many bytes are known to be there and not read.
 func (g *Generation) Left() int64 { return max(g.Seen-g.Mark.Offset, 0) }

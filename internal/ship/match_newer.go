@@ -95,14 +95,14 @@ func (m *matching) takeNewer(family *follow.Family, last int) error {
 	if err != nil {
 		return err
 	}
-	next, index := m.firstNew(), places(family)
+	index := places(family)
 	for i := range family.Members {
 		mem := &family.Members[i]
 		switch {
 		case mem.Compressed && !seen && m.later(family, i, last):
 			m.takeArchive(mem, m.firstAfter(index, i, mem.Stat.Modified))
 		case wanted[i]:
-			m.st.chain.Insert(mem.File, follow.Origin{Identity: mem.ID, Path: m.st.path}, next)
+			m.st.chain.Insert(mem.File, follow.Origin{Identity: mem.ID, Path: m.st.path}, m.firstBehind(index, mem))
 			mem.File = nil
 		}
 	}
@@ -149,7 +149,10 @@ func (m *matching) since() int64 {
 // which is or may be truncated in a moment.
 func (m *matching) isCopyOfHeld(mem *follow.Member) bool {
 	return slices.ContainsFunc(m.st.chain.Generations, func(g *follow.Generation) bool {
-		if g.File == nil || g.Packed() || g.Origin.Birth > mem.ID.Birth {
+		// A file that was made in the same tick of the clock is no copy of it: it
+		// has been rotated at once.
+		younger := g.Origin.Birth > mem.ID.Birth || g.Origin.Birth == mem.ID.Birth && mem.ID.Birth != 0
+		if g.File == nil || g.Packed() || younger {
 			return false
 		}
 		if mem.File.BeginsAs(g.File) {
@@ -178,6 +181,22 @@ func (m *matching) firstAfter(index map[follow.Identity]int, i int, changed int6
 			continue
 		}
 		if j, ok := index[g.Origin.Light()]; ok && j > i || !ok && g.Origin.Birth > changed || g == m.st.chain.Current() {
+			return g
+		}
+	}
+	return nil
+}
+
+// firstBehind returns the first generation that the monitor does not know and that
+// comes after a member of the family, nil if there is none. One of an older file
+// that was found in the family, and is gone from it since the monitor was asked,
+// comes before: rotations remove the oldest.
+func (m *matching) firstBehind(index map[follow.Identity]int, mem *follow.Member) *follow.Generation {
+	for _, g := range m.st.chain.Generations {
+		if sh := m.st.shipments[g]; sh != nil && sh.number != 0 {
+			continue
+		}
+		if _, ok := index[g.Origin.Light()]; ok || !g.Before() || g.Origin.Birth >= mem.ID.Birth {
 			return g
 		}
 	}
