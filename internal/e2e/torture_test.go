@@ -19,7 +19,7 @@ import (
 var (
 	tortureSeed     = flag.Uint64("torture.seed", 0, "seed of the one round of TestTorture; 0: many, until the time is over")
 	tortureFresh    = flag.Bool("torture.fresh", false, "many seeds are fresh ones, and not 1, 2, 3 and so on")
-	tortureDuration = flag.Duration("torture.duration", time.Minute, "how long TestTorture begins new rounds")
+	tortureDuration = flag.Duration("torture.duration", time.Second, "how long TestTorture begins new rounds")
 	tortureSteps    = flag.Int("torture.steps", 160, "steps of a writer in a round")
 	torturePatience = flag.Duration("torture.patience", 3*patience, "how long a checkpoint waits for what is missing")
 	tortureAtATime  = flag.Int("torture.parallel", 1, "rounds of TestTorture at a time")

@@ -47,7 +47,7 @@ func TestDoor(t *testing.T) {
 		{netip.MustParseAddr("10.0.0.2"), false},
 		{netip.MustParseAddr("10.0.0.3"), true}, // in the place of the first
 	} {
-		v := d.enter(&shut{}, step.ip, now)
+		v := d.enter(&shut{}, step.ip, now.Add(time.Duration(i)*time.Millisecond))
 		if got := v != nil; got != step.want {
 			t.Errorf("%d: %s enters: %v", i, step.ip, got)
 		}
